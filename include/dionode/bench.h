@@ -22,6 +22,7 @@ typedef struct dn_bench_comm_options {
     const char *op;              /* one of dn_bench_comm_ops, or "all" */
     const char *type;            /* -d: element type: float, double, bfloat16, int32, int64 */
     const char *redop;           /* -o: reduction: sum, avg, min, max */
+    const char *device;          /* whose memory the buffers are, as the key `device` of a run */
     size_t min_bytes, max_bytes; /* -b, -e: sizes of the largest buffer of the collective */
     size_t step_bytes;           /* -i: increment between sizes; 0: multiply by factor */
     int factor;                  /* -f: 2 or more */

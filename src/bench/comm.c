@@ -11,6 +11,8 @@
 #include "bench/triad.h"
 #include "bench/versus.h"
 #include "comm/world.h"
+#include "device/device.h"
+#include "device/devices.h"
 #include "dionode/launch.h"
 #include "dionode/version.h"
 #include "launch/nodes.h"
@@ -31,6 +33,7 @@ dn_bench_comm_options dn_bench_comm_defaults(void)
     return (dn_bench_comm_options){.op = "all",
                                    .type = sizeof(dn_real) == sizeof(float) ? "float" : "double",
                                    .redop = "sum",
+                                   .device = dn_device_all()[0]->name,
                                    .min_bytes = 4,
                                    .max_bytes = (size_t)64 << 20,
                                    .factor = 4,
@@ -67,6 +70,11 @@ static dn_status check_options(const dn_bench_comm_options *o, int n_workers, in
         return dn_fail(DN_ERR_CONFIG, "--op %s needs two nodes: --nodes 2x1 pretends them, mpirun starts on real ones", o->op);
     if (!dn_bench_type(o->type, &type))
         return dn_fail(DN_ERR_CONFIG, "-d %s: must be float, double, bfloat16, int32 or int64", o->type);
+    const dn_device *const *device = dn_device_all();
+    while (*device && strcmp((*device)->name, o->device) != 0)
+        device++;
+    if (!*device)
+        return dn_fail(DN_ERR_CONFIG, "--device %s: must be one of " DN_DEVICE_NAMES, o->device);
     if (!dn_bench_redop(o->redop, &redop))
         return dn_fail(DN_ERR_CONFIG, "-o %s: must be sum, avg, min or max", o->redop);
     if (o->max_bytes < o->min_bytes || (!o->step_bytes && o->factor < 2) || o->n_samples < 1 ||
@@ -170,7 +178,7 @@ typedef struct rank_info {
 static dn_status print_ranks(dn_bench_buffers *buffers)
 {
     dn_comm *comm = buffers->comm;
-    rank_info *mine = buffers->region;
+    rank_info *mine = buffers->on_host;
     mine->pid = (int)getpid();
     dn_topo_bound_pus(mine->pus, sizeof mine->pus);
     DN_TRY(dn_comm_barrier(comm));
@@ -187,13 +195,20 @@ static dn_status print_ranks(dn_bench_buffers *buffers)
 
 /* Seconds from the first rank's start to the last rank's end, as ranks may share a core. Clocks of nodes differ: there the slowest
  * rank's own time. */
-static dn_status time_triad(dn_bench_buffers *buffers, size_t n, bool streaming, double *seconds)
+typedef enum way { PLAIN, STREAMED, COPIED } way; /* the last: of a device, a to b */
+
+static dn_status time_triad(dn_bench_buffers *buffers, size_t n, way by, double *seconds)
 {
     double *a = buffers->region, *b = a + n, *c = b + n;
     DN_TRY(dn_comm_barrier(buffers->comm));
     double times[2] = {
         -dn_clock_s()}; /* one clock for all processes; the maximum of -start is the first start */
-    dn_triad(a, b, c, 3.0, n, streaming);
+    if (by == COPIED) {
+        dn_copy_bytes(buffers->stream, b, a, n * sizeof *a);
+        DN_TRY(dn_stream_sync(buffers->stream));
+    } else {
+        dn_triad(a, b, c, 3.0, n, by == STREAMED);
+    }
     times[1] = dn_clock_s();
     if (dn_comm_n_nodes(buffers->comm) > 1) {
         times[1] += times[0];
@@ -205,16 +220,16 @@ static dn_status time_triad(dn_bench_buffers *buffers, size_t n, bool streaming,
     return DN_OK;
 }
 
-static dn_status repeat_triad(dn_bench_buffers *buffers, size_t n, bool streaming, double *bytes_s)
+static dn_status repeat_triad(dn_bench_buffers *buffers, size_t n, way by, double *bytes_s)
 {
     double best = 0;
     for (int repeat = 0; repeat < TRIAD_REPEATS; repeat++) {
         double seconds;
-        DN_TRY(time_triad(buffers, n, streaming, &seconds));
+        DN_TRY(time_triad(buffers, n, by, &seconds));
         if (repeat > 0 && (best == 0 || seconds < best)) /* the first is a warm-up */
             best = seconds;
     }
-    *bytes_s = 3.0 * sizeof(double) * (double)n * dn_comm_size(buffers->comm) / best;
+    *bytes_s = (by == COPIED ? 2.0 : 3.0) * sizeof(double) * (double)n * dn_comm_size(buffers->comm) / best;
     return DN_OK;
 }
 
@@ -222,15 +237,22 @@ static dn_status repeat_triad(dn_bench_buffers *buffers, size_t n, bool streamin
 static dn_status measure_triad(dn_bench_buffers *buffers, double *bytes_s)
 {
     size_t n = buffers->region_bytes / 3 / 16 * 2;
-    double plain, streamed = 0, *arrays = buffers->region;
+    char size[24];
+    double plain, streamed = 0, *arrays = buffers->on_host;
+    if (buffers->on_host != buffers->region) {
+        DN_TRY(repeat_triad(buffers, n, COPIED, bytes_s));
+        if (dn_comm_rank(buffers->comm) == 0)
+            printf("# copy in the device's memory, all ranks at once, of %s per rank, best of %d: %.2f GB/s, read and written; %%triad is of it\n",
+                   dn_human_size((double)n * sizeof(double), size, sizeof size), TRIAD_REPEATS - 1, 1e-9 * *bytes_s);
+        return dn_flush(stdout);
+    }
     for (size_t i = 0; i < 3 * n; i++)
         arrays[i] = 1.0;
-    DN_TRY(repeat_triad(buffers, n, false, &plain));
+    DN_TRY(repeat_triad(buffers, n, PLAIN, &plain));
     if (dn_triad_can_stream())
-        DN_TRY(repeat_triad(buffers, n, true, &streamed));
+        DN_TRY(repeat_triad(buffers, n, STREAMED, &streamed));
     *bytes_s = streamed > plain ? streamed : plain;
     if (dn_comm_rank(buffers->comm) == 0) {
-        char size[24];
         printf("# triad, all ranks at once on these CPUs, 3 arrays of %s per rank, best of %d: ",
                dn_human_size((double)n * sizeof(double), size, sizeof size), TRIAD_REPEATS - 1);
         printf("%.2f GB/s with plain stores", 1e-9 * plain);
@@ -314,7 +336,9 @@ int dn_bench_comm_worker(const dn_bench_comm_options *options)
     session s = {.options = options};
     size_t heap_bytes = 0; /* the launcher sizes the heap */
     dn_topo *topo = NULL;
-    dn_status status = dn_launch_is_rank() ? plan_rank(options, &topo, &heap_bytes) : DN_OK;
+    dn_status status = dn_device_select(options->device, false);
+    if (status == DN_OK && dn_launch_is_rank())
+        status = plan_rank(options, &topo, &heap_bytes);
     if (status == DN_OK)
         status = dn_comm_join(heap_bytes, DEADLINE_S, &s.buffers.comm);
     dn_comm *comm = s.buffers.comm;
@@ -330,5 +354,6 @@ int dn_bench_comm_worker(const dn_bench_comm_options *options)
     if (status == DN_OK)
         status = measure_all(&s);
     dn_bench_table_close(&s.table);
+    dn_bench_buffers_close(&s.buffers);
     return dn_comm_leave(&comm, status);
 }

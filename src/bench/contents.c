@@ -32,14 +32,15 @@ static uint16_t f32_to_bf16(float f)
 
 #define WRITE(T, value)                                                                                      \
     do {                                                                                                     \
-        T *x = call->buffer;                                                                                 \
+        T *x = to;                                                                                           \
         for (size_t i = 0; i < call->count; i++)                                                             \
             x[i] = value(input_at(rank, round, i));                                                          \
     } while (0)
 
-void dn_bench_dirty(const dn_bench_call *call, uint64_t round)
+dn_status dn_bench_dirty(const dn_bench_call *call, uint64_t round)
 {
     int rank = dn_comm_rank(call->comm);
+    void *to = call->on_device ? dn_heap_on_host(call->buffer) : call->buffer;
     switch (call->type) {
     case DN_F32:
         WRITE(float, (float));
@@ -56,6 +57,10 @@ void dn_bench_dirty(const dn_bench_call *call, uint64_t round)
     default:
         WRITE(int64_t, (int64_t));
     }
+    if (!call->on_device)
+        return DN_OK;
+    dn_copy_bytes(call->stream, call->buffer, to, call->count * dn_type_bytes(call->type));
+    return dn_stream_sync(call->stream);
 }
 
 /* ---- comparing ---- */
@@ -170,12 +175,27 @@ static size_t count_wrong_result(const dn_bench_op *op, const dn_bench_call *cal
     }
 }
 
+/* The call with its result at p, which the host can read. */
+static dn_bench_call looked_at(const dn_bench_call *call, const void *p)
+{
+    dn_bench_call seen = *call;
+    seen.result = p;
+    if (!call->on_device)
+        return seen;
+    void *copy = dn_heap_on_host(call->buffer);
+    memset(copy, 0, call->count * dn_type_bytes(call->type)); /* no input: what is not copied counts as wrong */
+    dn_copy_bytes(call->stream, copy, p, call->count * dn_type_bytes(call->type));
+    (void)!dn_stream_sync(call->stream);
+    seen.result = copy;
+    return seen;
+}
+
 size_t dn_bench_count_wrong(const dn_bench_op *op, const dn_bench_call *call, uint64_t round)
 {
-    size_t n_wrong = count_wrong_result(op, call, round);
+    dn_bench_call seen = looked_at(call, call->result);
+    size_t n_wrong = count_wrong_result(op, &seen, round);
     if (!dn_bench_has_two(op))
         return n_wrong;
-    dn_bench_call brought = *call;
-    brought.result = call->buffer;
+    dn_bench_call brought = looked_at(call, call->buffer);
     return n_wrong + count_wrong_copied(&brought, round, 0, call->count, dn_comm_rank(call->comm), 0);
 }

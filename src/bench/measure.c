@@ -85,9 +85,15 @@ dn_status dn_bench_buffers_make(dn_comm *comm, const dn_bench_comm_options *opti
     buffers->region_bytes =
         (dn_world_arena_bytes(dn_comm_world(comm)) - dn_bench_buffers_bytes(options)) / 128 * 128;
     DN_TRY(dn_comm_alloc(comm, dn_bench_buffers_bytes(options), &samples));
-    DN_TRY(dn_comm_alloc(comm, buffers->region_bytes, &buffers->region));
+    DN_TRY(dn_comm_alloc_device(comm, buffers->region_bytes, &buffers->region));
+    buffers->on_host = dn_heap_on_host(buffers->region);
     buffers->samples = samples;
-    return DN_OK;
+    return dn_stream_open(&buffers->stream);
+}
+
+void dn_bench_buffers_close(dn_bench_buffers *buffers)
+{
+    dn_stream_destroy(&buffers->stream);
 }
 
 /* To whom rank 0 sends: the first of the others, or of those on other nodes. */
@@ -113,7 +119,10 @@ static void series_init(series *s, dn_bench_buffers *buffers, const dn_bench_op 
                         const dn_bench_comm_options *options, size_t bytes)
 {
     size_t stride = dn_bench_stride(bytes), unit = dn_bench_unit(options, op, dn_comm_size(buffers->comm));
+    char *region = op->on_host ? buffers->on_host : buffers->region;
     dn_bench_call call = {.comm = buffers->comm,
+                          .stream = buffers->stream,
+                          .on_device = region != buffers->on_host,
                           .root = options->root,
                           .peer = peer_of(buffers->comm, op),
                           .type = type_of(options, op)};
@@ -127,17 +136,18 @@ static void series_init(series *s, dn_bench_buffers *buffers, const dn_bench_op 
     s->dirty = !options->clean_buffers;
     assert(stride * (size_t)s->batch * (dn_bench_has_two(op) ? 2 : 1) <= buffers->region_bytes);
     for (int i = 0; i < s->batch; i++) {
-        call.buffer = (char *)buffers->region + stride * (size_t)i;
-        call.to = dn_bench_has_two(op) ? (char *)buffers->region + stride * (size_t)(s->batch + i) : NULL;
+        call.buffer = region + stride * (size_t)i;
+        call.to = dn_bench_has_two(op) ? region + stride * (size_t)(s->batch + i) : NULL;
         call.result = call.buffer;
         s->calls[i] = call;
     }
 }
 
-static void dirty_all(const series *s, uint64_t round)
+static dn_status dirty_all(const series *s, uint64_t round)
 {
     for (int i = 0; i < s->batch; i++)
-        dn_bench_dirty(&s->calls[i], round + (uint64_t)i);
+        DN_TRY(dn_bench_dirty(&s->calls[i], round + (uint64_t)i));
+    return DN_OK;
 }
 
 /* *seconds: this rank's time for the calls of one sample, less what it computed. Buffers are rewritten only
@@ -147,7 +157,7 @@ static dn_status take_sample(series *s, uint64_t round, bool dirty, double *seco
     dn_comm *comm = s->buffers->comm;
     dn_comm_tick(comm, round, "bench");
     if (dirty)
-        dirty_all(s, round);
+        DN_TRY(dirty_all(s, round));
     DN_TRY(dn_comm_barrier(comm));
     double start = dn_clock_s();
     for (int i = 0; i < s->batch; i++)
@@ -163,7 +173,7 @@ static dn_status take_sample(series *s, uint64_t round, bool dirty, double *seco
 static dn_status take_samples(series *s, const dn_bench_comm_options *options)
 {
     double ignored;
-    dirty_all(s, 0); /* clean buffers need defined contents, too */
+    DN_TRY(dirty_all(s, 0)); /* clean buffers need defined contents, too */
     for (int i = 0; i < options->n_warmup; i++)
         DN_TRY(take_sample(s, (uint64_t)i, s->dirty, &ignored));
     for (int i = 0; i < options->n_samples; i++)

@@ -45,7 +45,9 @@ double dn_bench_overlap(double alone_s, double left_s);
 /* Memory of a measurement; all symmetric, allocated once. */
 typedef struct dn_bench_buffers {
     dn_comm *comm;
-    void *region; /* buffers of a batch, one after the other */
+    dn_stream *stream;
+    void *region; /* buffers of a batch, one after the other, in the device's memory; on_host: the same place in the host's */
+    void *on_host;
     size_t region_bytes;
     double *samples; /* [n_samples] seconds of this rank */
 } dn_bench_buffers;
@@ -57,6 +59,9 @@ size_t dn_bench_region_bytes(const dn_bench_comm_options *options);
 /** Collective. Allocates the buffers; the region gets all of the heap that is left. */
 dn_status dn_bench_buffers_make(dn_comm *comm, const dn_bench_comm_options *options,
                                 dn_bench_buffers *buffers) DN_MUST_USE;
+
+/** NULL members are no-ops. */
+void dn_bench_buffers_close(dn_bench_buffers *buffers);
 
 /** Collective. Fills op to n_wrong of *row: the times on rank 0 only. */
 dn_status dn_bench_measure(dn_bench_buffers *buffers, const dn_bench_op *op,

@@ -159,7 +159,7 @@ static dn_status run_window(dn_bench_call *call)
 
 const dn_bench_op dn_bench_ops[] = {
     {"barrier", 0, 0, DN_BENCH_NOTHING, .run = run_barrier},
-    {"scalars", 2, 0, DN_BENCH_REDUCED, DN_BENCH_SCALARS * sizeof(double), true, .run = run_scalars},
+    {"scalars", 2, 0, DN_BENCH_REDUCED, DN_BENCH_SCALARS * sizeof(double), true, .run = run_scalars, .on_host = true},
     TWICE("broadcast", 0, 1, DN_BENCH_OF_ROOT, .run = run_broadcast),
     TWICE("reduce", 0, 1, DN_BENCH_REDUCED_ROOT, .run = run_reduce),
     TWICE("reduce-scatter", 1, 0, DN_BENCH_REDUCED_SLICE, .run = run_reduce_scatter),
@@ -201,8 +201,8 @@ static size_t copy_own_part(const dn_bench_op *op, const dn_bench_call *call)
         end = 0;
     if (op->result == DN_BENCH_OF_OWNERS)
         dn_comm_chunk_bounds(call->comm, call->count, call->type, rank, &first, &end);
-    memcpy((char *)call->to + first * element, (const char *)call->buffer + first * element,
-           (end - first) * element);
+    dn_copy_bytes(call->stream, (char *)call->to + first * element, (const char *)call->buffer + first * element,
+                  (end - first) * element);
     return (end - first) * element;
 }
 
@@ -212,6 +212,7 @@ dn_status dn_bench_run(const dn_bench_op *op, dn_bench_call *call)
         return op->run(call);
     dn_bench_call in_place = *call;
     call->copied = copy_own_part(op, call);
+    DN_TRY(dn_stream_sync(call->stream));
     call->result = in_place.buffer = call->to;
     return op->run(&in_place);
 }

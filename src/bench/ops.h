@@ -3,6 +3,7 @@
 #ifndef BENCH_OPS_H
 #define BENCH_OPS_H
 
+#include "device/device.h"
 #include "dionode/comm.h"
 
 #define DN_BENCH_SCALARS 12 /* that ride beside a barrier flag */
@@ -17,6 +18,8 @@ typedef struct dn_bench_call {
     dn_op redop;
     int root, peer; /* peer: to whom rank 0 sends messages */
     double compute_s;   /* to be computed between begin and finish, of a call that overlaps */
+    dn_stream *stream;
+    bool on_device; /* the buffers: device memory; of the host's at the same place of the heap is used to write and to look */
     const void *result; /* where this rank finds its result, element i at place i */
     double computed_s;  /* what that took */
     size_t copied;      /* bytes copied beside what the library counts */
@@ -54,6 +57,7 @@ typedef struct dn_bench_op {
     int n_messages;  /* that a call sends one after the other, over which its time is divided; 0: it is one */
     int least_ranks; /* 0: any number */
     bool between_nodes; /* rank 0's peer is on another node */
+    bool on_host;       /* of host memory on every device */
 } dn_bench_op;
 
 /** The table; its last entry has no name. Entries of one name, which differ in place, follow each other. */
@@ -75,7 +79,7 @@ bool dn_bench_type(const char *name, dn_type *type);
 
 /** Writes what a rank brings to a call: small whole numbers, different for each rank and round, so that sums
  * in F32 and integers are exact in any order. */
-void dn_bench_dirty(const dn_bench_call *call, uint64_t round);
+dn_status dn_bench_dirty(const dn_bench_call *call, uint64_t round) DN_MUST_USE;
 
 /** Elements of this rank's result that differ from what the ranks brought in this round, and, out of place,
  * those of its own buffer that changed. */

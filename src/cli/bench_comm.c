@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTION_NP = 1000, OPTION_OP, OPTION_CLEAN, OPTION_JSON, OPTION_VERSUS, OPTION_TRIAD, OPTION_NODES };
+enum { OPTION_NP = 1000, OPTION_OP, OPTION_CLEAN, OPTION_JSON, OPTION_VERSUS, OPTION_TRIAD, OPTION_NODES, OPTION_DEVICE };
 
 typedef struct arguments {
     dn_bench_comm_options options;
@@ -38,6 +38,9 @@ static error_t parse_long(int key, char *arg, arguments *a, struct argp_state *s
         return 0;
     case OPTION_NODES:
         cli_nodes("--nodes", arg, o->nodes);
+        return 0;
+    case OPTION_DEVICE:
+        o->device = arg;
         return 0;
     case OPTION_TRIAD:
         o->triad_bytes = cli_size("--triad", arg);
@@ -113,6 +116,7 @@ static const struct argp_option options[] = {
      "rare in "
      "programs",
      3},
+    {"device", OPTION_DEVICE, "NAME", 0, "Buffers in the memory of this device (cpu)", 3},
     {"triad", OPTION_TRIAD, "SIZE", 0, "Size of each array of the triad (default: from the caches)", 3},
     {"json", OPTION_JSON, "FILE", 0, "Write the rows as JSON", 4},
     {"versus", OPTION_VERSUS, "mpi", 0, "Also measure the installed MPI in the same way", 4},

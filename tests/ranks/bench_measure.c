@@ -68,6 +68,7 @@ static int measure_all(dn_comm *comm, void *argument)
             RANKS_CHECK(dn_comm_rank(comm) != 0 || (row.time_s.p50 >= 0 && row.time_s.p50 <= row.time_s.p99 &&
                                                     row.time_s.p99 <= row.time_s.max && row.time_s.max < 20));
         }
+    dn_bench_buffers_close(&buffers);
     return 0;
 }
 
@@ -106,6 +107,7 @@ static int compare_bytes(dn_comm *comm, void *argument)
     RANKS_CHECK(row.bytes_moved == 2 * S); /* one way: the receiver reads and writes */
     RANKS_CHECK(dn_bench_measure(&buffers, find("bandwidth"), &options, MAX_BYTES, &row) == DN_OK);
     RANKS_CHECK(row.bytes_moved == 2 * S + 2 * 4.0 / 64); /* and the word at the end of a window */
+    dn_bench_buffers_close(&buffers);
     return 0;
 }
 
@@ -176,6 +178,7 @@ static int count_planted(dn_comm *comm, void *argument)
     RANKS_CHECK(row.n_wrong == 2 * n);
     RANKS_CHECK(dn_bench_measure(&buffers, &one_way, &options, MAX_BYTES, &row) == DN_OK);
     RANKS_CHECK(row.n_wrong == n);
+    dn_bench_buffers_close(&buffers);
     return 0;
 }
 
@@ -207,6 +210,7 @@ static int compute_beside(dn_comm *comm, void *argument)
     with = call.result;
     RANKS_CHECK(with[0] == options.n_warmup + options.n_samples + 1); /* the call above is the last */
     RANKS_CHECK(with[1] == options.n_warmup + options.n_samples + 1); /* the sample that is inspected */
+    dn_bench_buffers_close(&buffers);
     return 0;
 }
 

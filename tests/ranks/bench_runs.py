@@ -46,6 +46,16 @@ def near(a, b):
 
 
 @case
+def buffers_in_the_memory_of_a_device_have_no_wrong_value_either():
+    text, rows = comm("--np", "2", "--device", "fake", "-n", "2", "-b", "64", "-e", "4K")
+    expect({row["op"] for row in rows} == set(OPS), f"{rows}")
+    expect(all(row["wrong"] in (0, None) for row in rows), f"{rows}")
+    expect("# copy in the device's memory" in text, text)
+    done = bench("comm", "--np", "2", "--device", "abacus")
+    expect(done.returncode == CONFIG and "must be one of cpu|fake|cuda" in done.stderr, done.stderr)
+
+
+@case
 def every_row_has_all_fields_and_no_wrong_value():
     text, rows = comm("--np", "2")
     expect(sorted({row["op"] for row in rows}) == sorted(OPS), f"collectives: {rows}")
