@@ -1,0 +1,31 @@
+"""scripts/gpu_check over the stand-in: it passes, and fails where something is wrong. SOURCE and BUILD: the tree, and its build."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import case, expect, run, tap  # noqa: E402
+
+
+def checked(**environment):
+    return run([sys.executable, os.path.join(os.environ["SOURCE"], "scripts", "gpu_check"), "--dry-run", os.environ["BUILD"]], limit_s=6000, env={**os.environ, **environment})
+
+
+@case
+def a_dry_run_passes_all_groups():
+    done = checked()
+    expect(done.returncode == 0, done.stdout[-6000:] + done.stderr)
+    table = done.stdout.rsplit("\n\n", 1)[1]
+    for group in ("kernels against the reference, f32", "kernels against the reference, f64", "2 workers on one GPU", "4 workers on one GPU", "verify, float", "verify, double",
+                  "a worker killed", "a plan that does not fit"):
+        expect(group in table, table)
+    expect(table.rstrip().splitlines()[-1].split(",")[0].endswith(" passed") and " 0 failed" in table and "FAIL" not in table, table)
+
+
+@case
+def what_is_wrong_is_in_the_table_and_the_exit_status():
+    done = checked(DIONODE_STANDIN_FAULT="illegal:20")
+    table = done.stdout.rsplit("\n\n", 1)[1]
+    expect(done.returncode == 1 and table.count("FAIL") > 5, done.stdout[-6000:] + done.stderr)
+
+
+tap()
