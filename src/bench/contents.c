@@ -40,7 +40,7 @@ static uint16_t f32_to_bf16(float f)
 dn_status dn_bench_dirty(const dn_bench_call *call, uint64_t round)
 {
     int rank = dn_comm_rank(call->comm);
-    void *to = call->on_device ? dn_heap_on_host(call->buffer) : call->buffer;
+    void *to = call->staging ? call->staging : call->buffer;
     switch (call->type) {
     case DN_F32:
         WRITE(float, (float));
@@ -57,7 +57,7 @@ dn_status dn_bench_dirty(const dn_bench_call *call, uint64_t round)
     default:
         WRITE(int64_t, (int64_t));
     }
-    if (!call->on_device)
+    if (!call->staging)
         return DN_OK;
     dn_copy_bytes(call->stream, call->buffer, to, call->count * dn_type_bytes(call->type));
     return dn_stream_sync(call->stream);
@@ -180,13 +180,12 @@ static dn_bench_call looked_at(const dn_bench_call *call, const void *p)
 {
     dn_bench_call seen = *call;
     seen.result = p;
-    if (!call->on_device)
+    if (!call->staging)
         return seen;
-    void *copy = dn_heap_on_host(call->buffer);
-    memset(copy, 0, call->count * dn_type_bytes(call->type)); /* no input: what is not copied counts as wrong */
-    dn_copy_bytes(call->stream, copy, p, call->count * dn_type_bytes(call->type));
+    memset(call->staging, 0, call->count * dn_type_bytes(call->type)); /* no input: what is not copied counts as wrong */
+    dn_copy_bytes(call->stream, call->staging, p, call->count * dn_type_bytes(call->type));
     (void)!dn_stream_sync(call->stream);
-    seen.result = copy;
+    seen.result = call->staging;
     return seen;
 }
 

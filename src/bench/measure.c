@@ -6,6 +6,7 @@
 #include "comm/world.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 double dn_bench_algbw(const dn_bench_row *row)
@@ -88,12 +89,15 @@ dn_status dn_bench_buffers_make(dn_comm *comm, const dn_bench_comm_options *opti
     DN_TRY(dn_comm_alloc_device(comm, buffers->region_bytes, &buffers->region));
     buffers->on_host = dn_heap_on_host(buffers->region);
     buffers->samples = samples;
+    if (dn_device_is_apart() && !(buffers->staging = dn_memory_take(dn_bench_stride(options->max_bytes))))
+        return dn_fail(DN_ERR_MEMORY, "no memory to look at the device's buffers");
     return dn_stream_open(&buffers->stream);
 }
 
 void dn_bench_buffers_close(dn_bench_buffers *buffers)
 {
     dn_stream_destroy(&buffers->stream);
+    free(buffers->staging);
 }
 
 /* To whom rank 0 sends: the first of the others, or of those on other nodes. */
@@ -122,7 +126,7 @@ static void series_init(series *s, dn_bench_buffers *buffers, const dn_bench_op 
     char *region = op->on_host ? buffers->on_host : buffers->region;
     dn_bench_call call = {.comm = buffers->comm,
                           .stream = buffers->stream,
-                          .on_device = region != buffers->on_host,
+                          .staging = op->on_host ? NULL : buffers->staging,
                           .root = options->root,
                           .peer = peer_of(buffers->comm, op),
                           .type = type_of(options, op)};

@@ -48,6 +48,7 @@ typedef struct dn_bench_buffers {
     dn_stream *stream;
     void *region; /* buffers of a batch, one after the other, in the device's memory; on_host: the same place in the host's */
     void *on_host;
+    void *staging; /* of the largest buffer, in the host's memory; NULL: the device's is the host's */
     size_t region_bytes;
     double *samples; /* [n_samples] seconds of this rank */
 } dn_bench_buffers;

@@ -19,7 +19,7 @@ typedef struct dn_bench_call {
     int root, peer; /* peer: to whom rank 0 sends messages */
     double compute_s;   /* to be computed between begin and finish, of a call that overlaps */
     dn_stream *stream;
-    bool on_device; /* the buffers: device memory; of the host's at the same place of the heap is used to write and to look */
+    void *staging;      /* the host's memory by which buffers of a device are written and looked at; NULL: the host does it in place */
     const void *result; /* where this rank finds its result, element i at place i */
     double computed_s;  /* what that took */
     size_t copied;      /* bytes copied beside what the library counts */
