@@ -39,6 +39,7 @@ static trial make_trial(const sizes *x)
         t.arrays[Z].start[i] += 6;
     for (size_t c = 0; c < x->r && x->N > 100; c++)
         t.arrays[A].start[c] += 4;
+    t.arrays[DA].scale = 1 + sqrt((double)(x->M * x->N)); /* of so many terms, in another order */
     return t;
 }
 
