@@ -321,7 +321,6 @@ static dn_status plan_launch(dn_finetune_run *t, const way *w, dn_plan *plan)
     dn_tuning tuning;
     bool needs;
     DN_TRY(prepare(t, w, &tuning, &needs));
-    DN_TRY(dn_device_select(t->config.device, t->config.device_debug));
     size_t before = 0;
     if (chooses_blocks(t, &tuning)) {
         const dn_tuning plain = tuning_to_choose(&tuning);
@@ -374,6 +373,8 @@ int dn_finetune_worker(const dn_finetuning *what, void (*progress)(uint64_t done
     dn_status status = find_way(what->how, &w);
     if (status == DN_OK)
         status = configure(what, w, &config);
+    if (status == DN_OK)
+        status = dn_device_select(config.device, config.device_debug);
     if (status == DN_OK)
         status = dn_comm_join(0, config.timeout_s, &comm);
     bool first = status == DN_OK && dn_comm_rank(comm) == 0;

@@ -440,6 +440,8 @@ int dn_generate_worker(const dn_generation *what, const dn_generation_output *ou
     dn_comm *comm = NULL;
     dn_status status = dn_loaded_model_plan(&plan, what->run, 1, 1);
     if (status == DN_OK)
+        status = dn_device_select(plan.config.device, plan.config.device_debug);
+    if (status == DN_OK)
         status = dn_comm_join(0, plan.config.timeout_s, &comm);
     bool first = status == DN_OK && dn_comm_rank(comm) == 0;
     if (status == DN_OK && !first)

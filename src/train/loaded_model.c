@@ -101,7 +101,6 @@ static dn_status plan_for(dn_plan *plan, dn_config *config, int64_t trained_leng
 {
     dn_config trained = *config;
     trained.sequence_length = trained_length;
-    DN_TRY(dn_device_select(config->device, config->device_debug));
     config->dp_size = config->pp_size = config->fs_size = 1;
     config->tp_size = p->n_workers;
     *config->link_pp = '\0'; /* may name one for each boundary */
@@ -167,8 +166,11 @@ static dn_status load_weight(const dn_loaded_model *model, const dn_checkpoint *
     return status;
 }
 
+/* A worker has selected its device before it joined the others. */
 static dn_status open_instance(dn_loaded_model *model, bool training)
 {
+    if (model->alone)
+        DN_TRY(dn_device_select(model->plan.config.device, model->plan.config.device_debug));
     DN_TRY(open_stream(model, training));
     if (model->alone)
         DN_TRY(dn_comm_create_alone(training ? model->plan.arena_bytes : model->plan.model_bytes, &model->comm));
@@ -251,7 +253,6 @@ dn_status dn_loaded_model_generate(dn_loaded_model *model, const char *run, dn_c
 dn_status dn_loaded_model_tune(dn_loaded_model *model, const dn_config *config, const dn_tuning *tuning, dn_comm *comm)
 {
     *model = (dn_loaded_model){.comm = comm, .alone = !comm, .foreign = dn_init_is_foreign(config->init_from)};
-    DN_TRY(dn_device_select(config->device, config->device_debug));
     DN_TRY(dn_plan_tuning(config, tuning, comm ? dn_comm_size(comm) : 1, &model->plan));
     DN_TRY(open_instance(model, true));
     if (model->plan.strategy->clients)

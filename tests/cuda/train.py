@@ -1,6 +1,7 @@
 """Whole runs through the host code of the GPU's module and its kernels, over the stand-in for CUDA: losses are the CPU's up to
 rounding, on four meshes; workers map each other's memory by descriptors. DIONODE: the program; DIONODE_MODULES: where the module is.
 """
+import json
 import os
 import sys
 
@@ -64,6 +65,27 @@ def collectives_on_device_memory_have_no_wrong_value():
         expect(done.returncode == 0, done.stdout + done.stderr)
         rows = [line.split("|")[4].split()[0] for line in done.stdout.splitlines() if line[:1] == " "]
         expect(len(rows) > 20 and set(rows) <= {"0", "N/A"}, done.stdout)
+
+
+@long_case
+def trained_models_are_tuned_and_read_by_workers_on_a_device():
+    with Place() as place:
+        trained(place, "run", 2, device="cuda", dp_size=2, num_iterations=2)
+        with open(place.file("labels.tsv"), "w", encoding="utf-8") as labels:
+            labels.writelines(f"{'ab'[i % 2]}\tx{'ab'[i % 2]}\n" for i in range(60))
+        losses = []
+        for np, device in (1, "cpu"), (2, "cuda"):
+            done = run([PROGRAM, "finetune", place.file("run"), "--labels", place.file("labels.tsv"), "--np", str(np), "--json",
+                        f"device={device}", "num_iterations=3"])
+            expect(done.returncode == 0, f"{np} on {device}: {done.stderr}")
+            losses.append(json.loads(done.stdout)["loss"])
+        expect(abs(losses[1] - losses[0]) < BOUND * losses[0], f"{losses[1]} instead of {losses[0]}")
+        texts = []
+        for np in 1, 2:
+            done = run([PROGRAM, "generate", place.file("run"), "97", "--tokens=4", "--temperature=0", "--ids", "--np", str(np)])
+            expect(done.returncode == 0, f"{np}: {done.stderr}")
+            texts.append(done.stdout)
+        expect(texts[0] == texts[1], f"{texts[1]} instead of {texts[0]}")
 
 
 tap()
