@@ -28,8 +28,9 @@ skip() { # WHAT WHY
 pc=$(find "$root" -name dionode.pc) program=$(find "$root" -path '*/bin/dionode')
 lib=$(dirname "$(find "$root" -name libdionode.so)") include=$(dirname "$(find "$root" -name comm.h)")
 searched=$(pkg-config --variable pc_path pkg-config)
-uninstalled() { PKG_CONFIG_PATH=$build/meson-uninstalled pkg-config "$@"; }
-installed() { PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$root pkg-config "$@"; }
+# No other file of pkg-config is seen: what the library itself is built with, its users need not have for building.
+uninstalled() { PKG_CONFIG_LIBDIR=$build/meson-uninstalled pkg-config "$@"; }
+installed() { PKG_CONFIG_LIBDIR=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$root pkg-config "$@"; }
 
 is_searched() {
   case "$pc" in
