@@ -340,7 +340,7 @@ int cli_generate(int argc, char **argv, char **command_line)
         {"stop", OPTION_STOP, "TEXT", 0, "End before TEXT, as '\\n'; may be given several times", 0},
         {"no-shift", OPTION_NO_SHIFT, NULL, 0,
          "End a text when the model's positions are full, instead of going on from the last half of them", 0},
-        {"samples", OPTION_SAMPLES, "B", 0, "Continuations of the prompt, computed together (1)", 0},
+        {"samples", OPTION_SAMPLES, "B", 0, "Continuations of the prompt, made together (1)", 0},
         {"tokenizer", OPTION_TOKENIZER, "PATH", 0,
          "File or folder of the model's tokenizer (default: the one in the run's data_dir or the Hugging Face folder, else "
          "tokens are bytes)",
