@@ -135,7 +135,7 @@ static const dn_key keys[] = {
          DN_KEY_CONDUCT),
     BOOL(device_debug, "false", "cuda: wait for each kernel, so that an error names the one that made it; slow", DN_KEY_CONDUCT),
     TEXT(precision, "float", DN_PRECISION_NAMES,
-         "of layers' products in training: float; mixed: of operands rounded to bfloat16, added in float, by processors with "
+         "of layers' products in training: float; mixed: of operands rounded to bfloat16, added in float, by a GPU or a processor with "
          "AVX512_BF16; emulated: the same without such instructions, slowly"),
     TEXT(strategy, "null", DN_STRATEGY_NAMES,
          "what replicas exchange, and when; null = as replicate_mesh_grad_sync says"),
