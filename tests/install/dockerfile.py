@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Builds the stages of the Dockerfile in empty roots instead of containers, and runs its program there. By hand, as root: it needs
 debootstrap and the network.
 
