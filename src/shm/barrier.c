@@ -110,10 +110,11 @@ static dn_status await(dn_barrier *b, int member)
     return dn_wait_reach(b->world, b->ranks[b->me], b->ranks[member], &line->sequence, b->sequence);
 }
 
-static dn_status compare(const dn_barrier *b, int other, int member)
+/* `own` is this rank's: its line is on its way from other processors' caches, and would have to be waited for to be read. */
+static dn_status compare(const dn_barrier *b, const dn_call *own, int other, int member)
 {
-    const dn_call *others = &b->lines[other][b->sequence % DN_N_LINES].call;
-    const dn_call *theirs = &b->lines[member][b->sequence % DN_N_LINES].call;
+    const dn_call *others = other == b->me ? own : &b->lines[other][b->sequence % DN_N_LINES].call;
+    const dn_call *theirs = member == b->me ? own : &b->lines[member][b->sequence % DN_N_LINES].call;
     return memcmp(theirs, others, sizeof *theirs) == 0
                ? DN_OK
                : dn_barrier_fail_mismatch(b, other, others, member, theirs);
@@ -126,7 +127,7 @@ dn_status dn_barrier_wait(dn_barrier *b, const dn_call *call, const void *payloa
         DN_TRY(await(b, (b->me + i) % b->n_members));
     /* All compare with member 0's call, so that all report the same difference. */
     for (int member = 1; member < b->n_members; member++)
-        DN_TRY(compare(b, 0, member));
+        DN_TRY(compare(b, call, 0, member));
     b->met = b->sequence;
     b->n_met++;
     return DN_OK;
@@ -142,7 +143,7 @@ dn_status dn_barrier_pass(dn_barrier *b, const dn_call *call, const void *payloa
         if (awaited != member && awaited != DN_ALL_MEMBERS)
             continue;
         DN_TRY(await(b, member));
-        DN_TRY(member > b->me ? compare(b, b->me, member) : compare(b, member, b->me)); /* told alike by both */
+        DN_TRY(member > b->me ? compare(b, call, b->me, member) : compare(b, call, member, b->me)); /* told alike by both */
     }
     return DN_OK;
 }
