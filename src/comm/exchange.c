@@ -71,6 +71,12 @@ static dn_status await_all(dn_comm *comm, counter which, uint64_t exchange)
 
 /* ---- the parts ---- */
 
+/* The call of an exchange; the own one as it was before it was written for the others. */
+static const dn_call *call_of(dn_comm *comm, int member, uint64_t exchange)
+{
+    return member == comm->rank ? &job_of(comm, exchange)->call : &counters_of(comm, member)->calls[exchange % DN_IN_FLIGHT_MAX];
+}
+
 /* The next exchange that is not started, which all members have begun. */
 static dn_status start_next(dn_comm *comm)
 {
@@ -79,9 +85,9 @@ static dn_status start_next(dn_comm *comm)
     int first = 0;
     while (!is_here(comm, first))
         first++;
-    const dn_call *firsts = &counters_of(comm, first)->calls[exchange % DN_IN_FLIGHT_MAX];
+    const dn_call *firsts = call_of(comm, first, exchange);
     for (int member = first + 1; member < comm->size; member++) {
-        const dn_call *call = &counters_of(comm, member)->calls[exchange % DN_IN_FLIGHT_MAX];
+        const dn_call *call = call_of(comm, member, exchange);
         if (is_here(comm, member) && memcmp(call, firsts, sizeof *call) != 0)
             return dn_barrier_fail_mismatch(&comm->barrier, first, firsts, member, call);
     }
