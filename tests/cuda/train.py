@@ -3,7 +3,9 @@ rounding, on four meshes; workers map each other's memory by descriptors. DIONOD
 """
 import json
 import os
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from runs import FULL, PROGRAM, Place, case, expect, run, tap  # noqa: E402
@@ -75,10 +77,14 @@ def trained_models_are_tuned_and_read_by_workers_on_a_device():
             labels.writelines(f"{'ab'[i % 2]}\tx{'ab'[i % 2]}\n" for i in range(60))
         losses = []
         for np, device in (1, "cpu"), (2, "cuda"):
-            done = run([PROGRAM, "finetune", place.file("run"), "--labels", place.file("labels.tsv"), "--np", str(np), "--json",
-                        f"device={device}", "num_iterations=3"])
-            expect(done.returncode == 0, f"{np} on {device}: {done.stderr}")
-            losses.append(json.loads(done.stdout)["loss"])
+            launcher = subprocess.Popen([PROGRAM, "finetune", place.file("run"), "--labels", place.file("labels.tsv"), "--np", str(np),
+                                         "--json", f"device={device}", "num_iterations=3"], text=True, stdout=subprocess.PIPE)
+            while launcher.poll() is None:  # it holds no GPU itself
+                with open(f"/proc/{launcher.pid}/maps", encoding="utf-8") as maps:
+                    expect("dionode-cuda" not in maps.read(), "the launcher has opened the device's module")
+                time.sleep(0.01)
+            expect(launcher.returncode == 0, f"{np} on {device}: {launcher.returncode}")
+            losses.append(json.loads(launcher.stdout.read())["loss"])
         expect(abs(losses[1] - losses[0]) < BOUND * losses[0], f"{losses[1]} instead of {losses[0]}")
         texts = []
         for np in 1, 2:
