@@ -70,7 +70,8 @@ dn_status dn_comm_create_alone(size_t heap_bytes, dn_comm **out)
                        dn_human_size((double)heap_bytes, need, sizeof need),
                        dn_human_size((double)room, have, sizeof have));
     const dn_device_heap asked = {.first = heap, .bytes = whole, .n = 1};
-    dn_status status = device->map_heap ? device->map_heap(&asked) : DN_OK;
+    bool mapped;
+    dn_status status = device->map_heap ? device->map_heap(&asked, &mapped) : DN_OK;
     if (status == DN_OK)
         status = make_comm(0, 1, out);
     if (status != DN_OK) {
@@ -90,10 +91,13 @@ void dn_comm_destroy(dn_comm **comm)
     if (!*comm)
         return;
     const dn_device *device = dn_device_selected();
+    if (!(*comm)->split)
+        dn_proxy_stop(&(*comm)->proxy);
     if (device->map_heap && !(*comm)->split)
         device->unmap_heap((*comm)->world ? dn_world_arena((*comm)->world, 0) : (*comm)->own_heap);
     free((*comm)->own_heap);
     free((*comm)->span);
+    free((*comm)->shadows);
     if (!(*comm)->split) {
         dn_stream_destroy(&(*comm)->stream);
         dn_device_attach(NULL, 0);
@@ -299,6 +303,11 @@ void dn_domains_number(dn_domains *d, const int16_t *of, int n)
 int dn_comm_domain(const dn_comm *comm, int member)
 {
     return comm->domains.of[member];
+}
+
+bool dn_comm_reaches_peers(const dn_comm *comm)
+{
+    return !comm->proxy;
 }
 
 void *dn_comm_domain_copy(const dn_comm *comm, const void *p)

@@ -28,7 +28,7 @@ typedef struct counters {
     _Alignas(128) _Atomic uint64_t done;
 } counters;
 
-_Static_assert(DN_EXCHANGES_AT + sizeof(counters) <= DN_NODE_LINES_AT, "the scratch has room");
+_Static_assert(DN_EXCHANGES_AT + sizeof(counters) <= DN_PROXY_AT, "the scratch has room");
 
 static counters *counters_of(const dn_comm *comm, int member)
 {

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "comm/link.h"
 #include "comm/ops.h"
+#include "comm/proxy.h"
 #include "comm/wire.h"
 #include "comm/world.h"
 #include "device/device.h"
@@ -15,7 +16,7 @@
 /*
  * The scratch of one member of a communicator:
  *
- *     | stage 0 | stage 1 | stage 2 | bounce buffers | parcels | barrier lines | exchanges | node lines | ring from 0 | ...
+ *     | stage 0 | stage 1 | stage 2 | bounce buffers | parcels | barrier lines | exchanges | proxy | node lines | ring from 0 | ...
  *
  * Stages are used in rotation, by the number of the barrier before which they are filled. Peers read stage k
  * after barrier k and until they enter barrier k + 2; then its owner may refill it. Parcels are used as barrier lines
@@ -30,6 +31,7 @@
 #define DN_PARCELS_AT   (DN_BOUNCES_AT + DN_N_BOUNCES * DN_BOUNCE_BYTES)
 #define DN_LINES_AT     (DN_PARCELS_AT + DN_N_LINES * DN_PARCEL_BYTES)
 #define DN_EXCHANGES_AT (DN_LINES_AT + DN_N_LINES * sizeof(dn_line))
+#define DN_PROXY_AT     (DN_EXCHANGES_AT + ((size_t)2 << 10)) /* of the world's */
 #define DN_RINGS_AT     DN_SCRATCH_BYTES
 #define DN_NODE_LINES_AT (DN_RINGS_AT - DN_N_LINES * sizeof(dn_line)) /* of the barrier of a node's members */
 
@@ -98,6 +100,7 @@ struct dn_comm {
     dn_peer_monitor *peers; /* owned; NULL under Dionode's launcher, which monitors the workers */
     dn_wire *wire;          /* borrowed; NULL: the run is on one node */
     dn_span *span;          /* owned; NULL: all members are on one node */
+    dn_proxy *proxy;        /* the world's; NULL: devices reach what members hold */
     int rank;
     int size;
     void *own_heap;     /* freed with the communicator; NULL if the heap is in the world */
@@ -119,8 +122,14 @@ struct dn_comm {
     uint64_t n_bounced;          /* bounce buffers sent */
     uint64_t n_begun, n_started, n_reduced; /* exchanges */
     dn_job in_flight[DN_IN_FLIGHT_MAX];
+    void *begun[DN_IN_FLIGHT_MAX]; /* shadows.c: their buffers on the device */
+    dn_owned *shadows;             /* shadows.c: the last list of items, of at most n_shadows; owned */
+    size_t n_shadows;
     dn_ring_end producers[DN_MAX_RANKS], consumers[DN_MAX_RANKS]; /* opened when first used */
 };
+
+/** Fails the world with this rank's error, whose message is that of the calling thread. */
+void dn_comm_publish(dn_world *world, int rank, dn_status status);
 
 /** A job and its call. root -1: none. */
 dn_job dn_job_of(const dn_comm *comm, dn_purpose purpose, const void *buffer, size_t count, dn_type type,

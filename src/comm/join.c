@@ -120,8 +120,7 @@ static void make_id(char *id, size_t bytes)
 
 /* ---- joining ---- */
 
-/* Fails the world with this rank's error. */
-static void publish(dn_world *world, int rank, dn_status status)
+void dn_comm_publish(dn_world *world, int rank, dn_status status)
 {
     dn_failure failure = {.status = status, .rank = rank, .step = dn_world_step(world, rank)};
     /* The precision shows the compiler that the message fits. */
@@ -159,9 +158,19 @@ static dn_status join_by_rendezvous(const launch_info *info, size_t heap_bytes, 
     return dn_world_rendezvous(&rendezvous, world);
 }
 
-static dn_status meet(void *comm)
+_Static_assert(DN_OBJECTION_BYTES <= DN_LINE_BYTES, "an objection travels with a barrier");
+
+static dn_status agree(void *context, char objection[DN_OBJECTION_BYTES])
 {
-    return dn_comm_barrier(comm);
+    dn_comm *comm = context;
+    const dn_call call = {.purpose = DN_FOR_BARRIER};
+    DN_TRY(dn_barrier_wait(&comm->barrier, &call, objection, DN_OBJECTION_BYTES));
+    for (int rank = comm->size - 1; rank >= 0; rank--) {
+        const char *theirs = dn_barrier_payload(&comm->barrier, rank);
+        if (*theirs)
+            memcpy(objection, theirs, DN_OBJECTION_BYTES);
+    }
+    return DN_OK;
 }
 
 /* The device's part of the heap: whole arenas, which the launcher has made as large as they need to be. */
@@ -169,6 +178,7 @@ static dn_status map_on_device(dn_comm *comm)
 {
     const dn_device *device = dn_device_selected();
     int pids[DN_MAX_RANKS];
+    bool mapped;
     if (!device->map_heap)
         return DN_OK;
     dn_world_set_pid(comm->world, comm->rank, (int)getpid());
@@ -178,9 +188,14 @@ static dn_status map_on_device(dn_comm *comm)
     char *segment = dn_world_at(comm->world, 0), *first = dn_world_arena(comm->world, 0); /* barriers' lines carry small sums */
     size_t bytes = dn_world_arena_bytes(comm->world), all = (size_t)comm->size * bytes;
     const dn_device_heap heap = {.first = first, .bytes = bytes, .shared = segment, .shared_bytes = (size_t)(first + all - segment),
-                                 .rank = comm->rank, .n = comm->size, .pids = pids, .meet = meet, .context = comm,
+                                 .rank = comm->rank, .n = comm->size, .pids = pids, .agree = agree, .context = comm,
                                  .needed = dn_device_expected()};
-    return device->map_heap(&heap);
+    DN_TRY(device->map_heap(&heap, &mapped));
+    if (mapped)
+        return DN_OK;
+    DN_TRY(dn_proxy_start(comm->world, comm->rank, &comm->proxy));
+    comm->ops = &dn_comm_ops_staged;
+    return dn_comm_barrier(comm); /* all can be asked */
 }
 
 static dn_status take_heap(dn_comm *comm, size_t heap_bytes)
@@ -308,7 +323,7 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
     if (status == DN_OK && info.wire)
         status = dn_span_open(*out, info.wire, 0);
     if (status != DN_OK) {
-        publish(world, info.rank, status);
+        dn_comm_publish(world, info.rank, status);
         if (info.wire)
             dn_wire_attach(info.wire, NULL);
         dn_world_destroy(&world);
@@ -326,7 +341,7 @@ int dn_comm_leave(dn_comm **comm, dn_status status)
     dn_world *world = *comm && (*comm)->joined ? (*comm)->world : NULL;
     const bool several = opened != NULL;
     if (status != DN_OK && world)
-        publish(world, (*comm)->rank, status);
+        dn_comm_publish(world, (*comm)->rank, status);
     if (status != DN_OK && !(world && dn_world_inherited()))
         dn_log(DN_LOG_WARNING, "%s", dn_error_message());
     if (world)

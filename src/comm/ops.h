@@ -53,6 +53,9 @@ typedef struct dn_comm_ops {
 /** Shared memory: collectives by direct access. */
 extern const dn_comm_ops dn_comm_ops_shm;
 
+/** Device memory that peers do not reach, by way of the host's (shadows.c). */
+extern const dn_comm_ops dn_comm_ops_staged;
+
 /** Several nodes: shared memory in each, moved bytes between them (nodes.c). */
 extern const dn_comm_ops dn_comm_ops_nodes;
 

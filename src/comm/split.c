@@ -86,6 +86,7 @@ static dn_status make_child(const dn_comm *parent, const request *members, int n
     child->heap = (dn_arena){.base = memory + scratch_bytes(parent->size), .capacity = rounded(heap_bytes)};
     child->small_bytes = parent->small_bytes;
     child->ops = parent->span ? &dn_comm_ops_shm : parent->ops;
+    child->proxy = parent->proxy;
     child->split = true;
     child->stream = parent->stream;
     *out = child;

@@ -57,9 +57,10 @@ const void *dn_comm_view(dn_comm *comm, dn_comm_chunk chunk, int rank, dn_traffi
 
 const void *dn_comm_view_ahead(dn_comm *comm, dn_comm_chunk chunk, int rank, dn_traffic kind)
 {
-    if (rank != comm->rank)
-        dn_comm_count_moved(comm, kind, rank, chunk.bytes);
-    return rank == comm->rank ? chunk.p : dn_comm_peer(comm, chunk.p, rank);
+    if (rank == comm->rank)
+        return chunk.p;
+    dn_comm_count_moved(comm, kind, rank, chunk.bytes);
+    return comm->span ? dn_comm_peer(comm, chunk.p, rank) : comm->ops->view(comm, chunk.p, chunk.span, rank);
 }
 
 void dn_comm_view_to_owner(dn_comm *comm, dn_comm_chunk chunk, int owner, dn_traffic kind, const void **views)

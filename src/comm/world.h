@@ -35,8 +35,12 @@ dn_world *dn_comm_world(const dn_comm *comm);
 /** Index of a member's NUMA domain within the communicator; domains are numbered by their first members. */
 int dn_comm_domain(const dn_comm *comm, int member);
 
+/** Whether device memory that members allocate by dn_comm_alloc_device is read and written by all; if not, by its owner alone, and
+ * collectives and views go through the host's memory. The same on all members. */
+bool dn_comm_reaches_peers(const dn_comm *comm);
+
 /** The copy of the symmetric address p in the memory of the first member of this rank's NUMA domain: one
- * buffer per domain, which its members share for reading and writing. */
+ * buffer per domain, which its members share for reading and writing, if they reach it. */
 void *dn_comm_domain_copy(const dn_comm *comm, const void *p);
 
 /*

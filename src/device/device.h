@@ -16,6 +16,9 @@
 
 #include <stdio.h>
 
+/* Of the text of an objection, with its end. */
+#define DN_OBJECTION_BYTES 96
+
 /* The symmetric heap as a device takes part in it: arenas of `bytes` each, of n ranks, at `first` in host memory. */
 typedef struct dn_device_heap {
     char *first;
@@ -24,7 +27,8 @@ typedef struct dn_device_heap {
     size_t shared_bytes;
     int rank, n;
     const int *pids; /* [n] processes of the ranks */
-    dn_status (*meet)(void *context); /* a barrier of all ranks */
+    /* A barrier of all ranks. objection: what this rank has against going on, or ""; then that of the first rank that has one. */
+    dn_status (*agree)(void *context, char objection[DN_OBJECTION_BYTES]);
     void *context;
     size_t needed; /* bytes of device memory that this rank will take in all, as planned; 0: unknown */
 } dn_device_heap;
@@ -42,9 +46,10 @@ typedef struct dn_device {
     const struct dn_kernels *kernels, *mixed_kernels;
     size_t kernels_bytes;
 
-    /* Makes the device's part of a heap, collectively; NULL: it is there as soon as the host's is. Errors: DN_ERR_MEMORY,
-     * DN_ERR_SYSTEM. Unmapping waits for nobody: all have stopped reading it. */
-    dn_status (*map_heap)(const dn_device_heap *heap);
+    /* Makes the device's part of a heap, collectively; NULL: it is there as soon as the host's is. *mapped: whether each rank's device
+     * reaches the arenas of all, or its own alone; the same on all ranks. Errors: DN_ERR_MEMORY, DN_ERR_SYSTEM. Unmapping waits for
+     * nobody: all have stopped reading it. */
+    dn_status (*map_heap)(const dn_device_heap *heap, bool *mapped);
     void (*unmap_heap)(const char *first);
 
     /* Uninitialized memory of the device, 128-byte aligned (2 MiB from 4 MiB on), or NULL. */

@@ -104,7 +104,7 @@ dn_status dn_weights_create(const dn_param *params, size_t n_params, const size_
     w->params = params;
     w->stream = stream;
     w->fs = dn_mesh_comm(mesh, DN_AXIS(DN_FS));
-    w->copy_group = dn_copy_group_of(w->fs, policy);
+    w->copy_group = dn_copy_group_of(w->fs, dn_comm_reaches_peers(w->fs) ? policy : DN_WEIGHTS_PER_RANK);
     w->last = SIZE_MAX;
     dn_status status = make(w, n_params, unit_of, mesh);
     if (status == DN_OK)

@@ -66,16 +66,16 @@ typedef struct dn_weights_memory {
 dn_weights_memory dn_weights_memory_of(const dn_param *params, size_t n_params, const size_t *unit_of,
                                        const int size[DN_N_AXES], dn_weights_policy policy);
 
-/** Symmetric heap that dn_weights_create takes of mesh->root, in bytes; exact. */
+/** Symmetric heap that dn_weights_create takes of mesh->root, in bytes; exact, or more where devices do not reach their peers'. */
 size_t dn_weights_heap_bytes(const dn_param *params, size_t n_params, const size_t *unit_of,
                              const int size[DN_N_AXES], dn_weights_policy policy);
 
 typedef struct dn_weights dn_weights;
 
 /** Sharded access to params (borrowed, as mesh and stream; weights and grads on the symmetric heap of
- * mesh->root). All ranks of mesh->all call it alike; nobody meets. unit_of as above, not kept. Errors:
- * DN_ERR_ARG: fs does not cut a parameter along one of its sides; DN_ERR_MEMORY; DN_ERR_SYSTEM: no thread.
- * Owned by the caller. */
+ * mesh->root). All ranks of mesh->all call it alike; nobody meets. unit_of as above, not kept. policy: where devices do not reach
+ * their peers' memory it is DN_WEIGHTS_PER_RANK. Errors: DN_ERR_ARG: fs does not cut a parameter along one of its sides;
+ * DN_ERR_MEMORY; DN_ERR_SYSTEM: no thread. Owned by the caller. */
 dn_status dn_weights_create(const dn_param *params, size_t n_params, const size_t *unit_of,
                             const dn_mesh *mesh, dn_weights_policy policy, dn_stream *stream,
                             dn_weights **out) DN_MUST_USE;

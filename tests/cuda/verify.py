@@ -25,6 +25,14 @@ def every_mesh_trains_as_one_rank_does():
 
 
 @long_case
+def every_mesh_of_up_to_four_does_through_the_host_s_memory():
+    os.environ["DIONODE_STANDIN_FAULT"] = "access:1"  # on each worker, to another's memory
+    done = run([PROGRAM, "verify", CONFIG, "device=cuda", "timeout_s=600", "--precision", PRECISION, "--ranks", "4", "--steps", "1"], limit_s=14000)
+    del os.environ["DIONODE_STANDIN_FAULT"]
+    expect(done.returncode == 0 and "(staged)" in done.stderr, f"exit {done.returncode}: {done.stdout}{done.stderr}")
+
+
+@long_case
 def a_planted_bug_is_caught():
     done = run([PROGRAM, "verify", CONFIG, "device=cuda", "timeout_s=600", "--precision", PRECISION, "--mesh", "dp=2", "--steps", "1", "--inject", "sum-for-average"], limit_s=6000)
     expect(done.returncode == 9, f"exit {done.returncode}: {done.stdout}{done.stderr}")

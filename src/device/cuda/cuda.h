@@ -56,6 +56,9 @@ void **dn_gpu_kept_with(dn_stream *s, void (*destroy)(void *kept));
 extern dn_device_services dn_gpu_library;
 #define dn_gpu_fail dn_gpu_library.fail
 
+/** From now on this thread's calls of CUDA are of this process's GPU. */
+cudaError_t dn_gpu_take_hold(void);
+
 /** DN_ERR_MEMORY or DN_ERR_SYSTEM with CUDA's name of the error: "what: name (sentence)". */
 dn_status dn_gpu_failed(cudaError_t error, const char *what);
 

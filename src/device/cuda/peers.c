@@ -1,9 +1,9 @@
 /*
  * The symmetric heap on GPUs: of every rank an arena, made by CUDA's virtual memory functions, which take an
- * address and hand out descriptors. Every rank maps the arenas of all, its own and its peers', as far behind
- * the host's as the row says. Descriptors go over sockets, from the process that made them to each that maps
- * them: other ways are closed between processes of one parent (pidfd_getfd by ptrace's scope, CUDA's older
- * handles by the address).
+ * address and hand out descriptors. Every rank maps its own as far behind the host's as the row says, and
+ * those of its peers beside it, where the machine lets it: `mapped`. Where one rank cannot, or reads other
+ * data there than its peer wrote, none does, and they exchange through the host's memory: `staged`
+ * (comm/shadows.c).
  *
  * The functions are the driver's, and are asked for by name, so that nothing is linked with it.
  */
@@ -13,14 +13,9 @@
 #include "base/fail.h"
 
 #include <cuda.h>
-#include <errno.h>
-#include <poll.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 typedef struct driver {
@@ -93,164 +88,73 @@ static dn_status find_calls(driver *calls)
     return DN_OK;
 }
 
-/* ---- descriptors ---- */
-
-static socklen_t address_of(struct sockaddr_un *address, const char *host, int pid)
-{
-    /* Abstract: gone with its process. The heap's address tells several of a process apart. */
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    int length = snprintf(address->sun_path + 1, sizeof address->sun_path - 1, "dionode-gpu-%d-%zx", pid,
-                          (size_t)(uintptr_t)host);
-    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
-}
-
-static dn_status socket_failed(const char *what, int peer)
-{
-    return dn_gpu_fail(DN_ERR_SYSTEM, "memory that workers share on GPUs: %s worker %d: %s", what, peer,
-                       strerror(errno));
-}
-
-static int new_socket(void)
-{
-    return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-}
-
-static dn_awaited look_at_socket(void *context)
-{
-    return poll(context, 1, 0) == 0 ? DN_AWAITED_NOT_YET : DN_AWAITED_DONE;
-}
-
-/* Until something has come from `peer`, or for a listener from anybody (-1). What is sent is a few bytes, for
- * which a socket always has room. */
-static dn_status await(int s, int peer)
-{
-    struct pollfd what = {.fd = s, .events = POLLIN};
-    dn_status status = dn_gpu_library.wait(look_at_socket, &what);
-    errno = ETIMEDOUT;
-    return status == DN_ERR_TIMEOUT ? socket_failed("no word from", peer) : status;
-}
-
-typedef union control {
-    struct cmsghdr head;
-    char room[CMSG_SPACE(sizeof(int))];
-} control;
-
-/* The rank, and the descriptor beside it. */
-static bool send_descriptor(int s, int rank, int descriptor)
-{
-    control c = {0};
-    struct iovec data = {&rank, sizeof rank};
-    struct msghdr message = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = c.room, .msg_controllen = sizeof c.room};
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    *head = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA(head), &descriptor, sizeof descriptor);
-    return sendmsg(s, &message, MSG_NOSIGNAL) == (ssize_t)sizeof rank;
-}
-
-/* -1, with errno, if none comes. */
-static int receive_descriptor(int s, int rank)
-{
-    control c = {0};
-    int sender = -1, descriptor = -1;
-    struct iovec data = {&sender, sizeof sender};
-    struct msghdr message = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = c.room, .msg_controllen = sizeof c.room};
-    ssize_t n = recvmsg(s, &message, MSG_CMSG_CLOEXEC);
-    struct cmsghdr *head = n == (ssize_t)sizeof sender ? CMSG_FIRSTHDR(&message) : NULL;
-    if (head && head->cmsg_type == SCM_RIGHTS)
-        memcpy(&descriptor, CMSG_DATA(head), sizeof descriptor);
-    if (n >= 0 && (descriptor < 0 || sender != rank))
-        errno = EPROTO;
-    return sender == rank ? descriptor : -1;
-}
-
-/* Whether the process at the other end is that one, of this user: anyone may take an abstract name. */
-static bool is_process(int s, int pid)
-{
-    struct ucred other;
-    socklen_t bytes = sizeof other;
-    bool same = getsockopt(s, SOL_SOCKET, SO_PEERCRED, &other, &bytes) == 0 && other.pid == pid &&
-                other.uid == getuid();
-    errno = same ? 0 : EPERM;
-    return same;
-}
-
-/* From each peer its descriptor, [n], the own one for each: all listen, then all connect, which waits for
- * nobody, then all send, then all receive. */
-static dn_status exchange(const dn_device_heap *asked, int listener, int own, int *descriptors)
-{
-    int sockets[DN_MAX_RANKS];
-    dn_status status = DN_OK;
-    for (int peer = 0; peer < asked->n; peer++)
-        sockets[peer] = -1;
-    for (int peer = 0; peer < asked->n && status == DN_OK; peer++) {
-        struct sockaddr_un address;
-        socklen_t bytes = address_of(&address, asked->first, asked->pids[peer]);
-        if (peer == asked->rank)
-            continue;
-        sockets[peer] = new_socket();
-        if (sockets[peer] < 0 || connect(sockets[peer], (const struct sockaddr *)&address, bytes) != 0 ||
-            !is_process(sockets[peer], asked->pids[peer]))
-            status = socket_failed("no connection to", peer);
-    }
-    for (int i = 0; i < asked->n - 1 && status == DN_OK; i++) {
-        status = await(listener, -1);
-        int s = status == DN_OK ? accept4(listener, NULL, NULL, SOCK_CLOEXEC) : -1;
-        if (status == DN_OK && (s < 0 || !send_descriptor(s, asked->rank, own)))
-            status = socket_failed("a descriptor is not sent by", asked->rank);
-        if (s >= 0)
-            close(s);
-    }
-    for (int peer = 0; peer < asked->n && status == DN_OK; peer++) {
-        if (peer == asked->rank)
-            continue;
-        status = await(sockets[peer], peer);
-        if (status == DN_OK && (descriptors[peer] = receive_descriptor(sockets[peer], peer)) < 0)
-            status = socket_failed("no descriptor from", peer);
-    }
-    for (int peer = 0; peer < asked->n; peer++)
-        if (sockets[peer] >= 0)
-            close(sockets[peer]);
-    return status;
-}
-
 /* ---- the heap ---- */
 
-static dn_status map_arena(heap *h, int rank, CUmemGenericAllocationHandle handle, const CUmemAccessDesc *who)
+static CUdeviceptr arena_of(const heap *h, int rank)
 {
-    CUdeviceptr at = h->at + (CUdeviceptr)rank * h->bytes;
-    CALL("cuMemMap", h->calls.map(at, h->bytes, 0, handle, 0));
-    CALL("cuMemSetAccess", h->calls.allow(at, h->bytes, who, 1));
-    CALL("cuMemRelease", h->calls.release(handle)); /* the mapping keeps it */
-    return DN_OK;
+    return h->at + (CUdeviceptr)rank * h->bytes;
 }
 
-static dn_status fill_heap(heap *h, const dn_device_heap *asked, const CUmemAllocationProp *how, int listener,
-                           int *descriptors)
+/* The mapping keeps the memory; *call: what was refused. */
+static CUresult map_arena(const heap *h, int rank, CUmemGenericAllocationHandle handle,
+                          const CUmemAccessDesc *who, const char **call)
 {
-    const CUmemAccessDesc who = {.location = how->location, .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    *call = "cuMemMap";
+    CUresult result = h->calls.map(arena_of(h, rank), h->bytes, 0, handle, 0);
+    if (result == CUDA_SUCCESS) {
+        *call = "cuMemSetAccess";
+        result = h->calls.allow(arena_of(h, rank), h->bytes, who, 1);
+    }
+    CUresult released = h->calls.release(handle);
+    return result == CUDA_SUCCESS ? released : result;
+}
+
+static void object(char *objection, const dn_device_heap *asked, const char *call, int peer, CUresult result)
+{
+    if (!*objection)
+        snprintf(objection, DN_OBJECTION_BYTES, "worker %d: %s of worker %d's memory: error %d of CUDA",
+                 asked->rank, call, peer, (int)result);
+}
+
+/* The own arena, with a descriptor of it for the others if that can be had. */
+static dn_status make_own(heap *h, const dn_device_heap *asked, CUmemAllocationProp how,
+                          const CUmemAccessDesc *who, int *descriptor, char *objection)
+{
     CUmemGenericAllocationHandle own;
-    CALL("cuMemCreate", h->calls.create(&own, h->bytes, how, 0));
-    if (asked->n > 1)
-        CALL("cuMemExportToShareableHandle",
-             h->calls.export_as(&descriptors[asked->rank], own, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
-    DN_TRY(map_arena(h, asked->rank, own, &who));
-    if (asked->n == 1)
-        return DN_OK;
-    DN_TRY(asked->meet(asked->context)); /* all listen */
-    DN_TRY(exchange(asked, listener, descriptors[asked->rank], descriptors));
-    for (int peer = 0; peer < asked->n; peer++) {
+    const char *call = "cuMemCreate";
+    CUresult result = h->calls.create(&own, h->bytes, &how, 0);
+    if (result != CUDA_SUCCESS && result != CUDA_ERROR_OUT_OF_MEMORY && how.requestedHandleTypes != 0) {
+        object(objection, asked, call, asked->rank, result);
+        how.requestedHandleTypes = 0;
+        result = h->calls.create(&own, h->bytes, &how, 0);
+    }
+    if (result != CUDA_SUCCESS)
+        return refused(call, result);
+    if (asked->n > 1 && !*objection) {
+        result = h->calls.export_as(descriptor, own, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+        if (result != CUDA_SUCCESS)
+            object(objection, asked, "cuMemExportToShareableHandle", asked->rank, result);
+    }
+    result = map_arena(h, asked->rank, own, who, &call);
+    return result == CUDA_SUCCESS ? DN_OK : refused(call, result);
+}
+
+/* The arenas of all others, as they lie beside the own one. */
+static void map_peers(heap *h, const dn_device_heap *asked, const CUmemAccessDesc *who,
+                      const int *descriptors, char *objection)
+{
+    for (int peer = 0; peer < asked->n && !*objection; peer++) {
         CUmemGenericAllocationHandle theirs;
+        const char *call = "cuMemImportFromShareableHandle";
         if (peer == asked->rank)
             continue;
-        CALL("cuMemImportFromShareableHandle",
-             h->calls.import_from(&theirs, (void *)(uintptr_t)descriptors[peer],
-                                  CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
-        DN_TRY(map_arena(h, peer, theirs, &who));
+        CUresult result = h->calls.import_from(&theirs, (void *)(uintptr_t)descriptors[peer],
+                                               CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+        if (result == CUDA_SUCCESS)
+            result = map_arena(h, peer, theirs, who, &call);
+        if (result != CUDA_SUCCESS)
+            object(objection, asked, call, peer, result);
     }
-    return asked->meet(asked->context); /* nobody leaves before all have mapped him */
 }
 
 /* ---- whether peers' memory is what it seems ---- */
@@ -264,15 +168,15 @@ static int32_t pattern_at(int rank, int i)
 
 /* Each writes a pattern at the beginning of its arena, where nothing is yet, and a kernel of every other
  * reads it: some boards map a peer's memory and deliver other data (IOMMU, ACS). */
-static dn_status read_patterns(const heap *h, const dn_device_heap *asked, dn_stream *stream)
+static dn_status read_patterns(const heap *h, const dn_device_heap *asked, dn_stream *stream, char *objection)
 {
     const size_t bytes = PATTERN_WORDS * sizeof(int32_t);
     int32_t *own = dn_gpu_keep(stream, bytes), *seen[DN_MAX_RANKS];
     for (int i = 0; i < PATTERN_WORDS; i++)
         own[i] = pattern_at(asked->rank, i);
-    dn_gpu_copy(stream, (void *)(uintptr_t)(h->at + (CUdeviceptr)asked->rank * h->bytes), own, bytes);
+    dn_gpu_copy(stream, (void *)(uintptr_t)arena_of(h, asked->rank), own, bytes);
     DN_TRY(dn_gpu_sync(stream));
-    DN_TRY(asked->meet(asked->context));
+    DN_TRY(asked->agree(asked->context, objection)); /* all are written */
     for (int rank = 0; rank < asked->n; rank++) {
         seen[rank] = dn_gpu_keep(stream, bytes);
         const dn_fold read = {.type = DN_I32,
@@ -280,45 +184,64 @@ static dn_status read_patterns(const heap *h, const dn_device_heap *asked, dn_st
                               .n = PATTERN_WORDS,
                               .n_sources = 1,
                               .n_targets = 1,
-                              .sources = {(const char *)(uintptr_t)(h->at + (CUdeviceptr)rank * h->bytes)},
+                              .sources = {(const char *)(uintptr_t)arena_of(h, rank)},
                               .targets = {(char *)seen[rank]}};
         dn_gpu_fold_kernel(stream, &read);
     }
     DN_TRY(dn_gpu_sync(stream));
     for (int rank = 0; rank < asked->n; rank++)
-        for (int i = 0; i < PATTERN_WORDS; i++)
+        for (int i = 0; i < PATTERN_WORDS && !*objection; i++)
             if (seen[rank][i] != pattern_at(rank, i))
-                return dn_gpu_fail(DN_ERR_SYSTEM,
-                                   "worker %d's GPU has mapped the memory of worker %d's and reads other "
-                                   "data there than that wrote (word %d: %08x "
-                                   "instead of %08x): its board or the IOMMU does not carry peers' accesses; "
-                                   "take device: cpu",
-                                   asked->rank, rank, i, (unsigned)seen[rank][i],
-                                   (unsigned)pattern_at(rank, i));
-    return asked->meet(asked->context); /* all have read */
+                snprintf(objection, DN_OBJECTION_BYTES,
+                         "worker %d reads %08x in worker %d's memory, which wrote %08x", asked->rank,
+                         (unsigned)seen[rank][i], rank, (unsigned)pattern_at(rank, i));
+    return asked->agree(asked->context, objection); /* all have read */
 }
 
-static dn_status try_peers(const heap *h, const dn_device_heap *asked)
+static dn_status try_peers(const heap *h, const dn_device_heap *asked, char *objection)
 {
     dn_stream stream = {0};
     DN_TRY(dn_gpu_open(&stream));
-    dn_status status = read_patterns(h, asked, &stream);
+    dn_status status = read_patterns(h, asked, &stream, objection);
     dn_gpu_close(&stream);
-    if (status == DN_OK && asked->rank == 0)
-        dn_gpu_library.log(DN_LOG_INFO,
-                           "GPUs: %d workers read each other's memory in place (mapped), as a pattern shows",
-                           asked->n);
     return status;
 }
 
-static dn_status listen_for(const dn_device_heap *asked, int *listener)
+static void say_which(int n, const char *objection)
 {
-    struct sockaddr_un address;
-    socklen_t bytes = address_of(&address, asked->first, (int)getpid());
-    *listener = new_socket();
-    if (*listener < 0 || bind(*listener, (const struct sockaddr *)&address, bytes) != 0 ||
-        listen(*listener, asked->n) != 0)
-        return socket_failed("no socket of", asked->rank);
+    if (!*objection)
+        dn_gpu_library.log(DN_LOG_INFO,
+                           "GPUs: %d workers read each other's memory in place (mapped), as a pattern shows",
+                           n);
+    else
+        dn_gpu_library.log(
+            DN_LOG_WARNING,
+            "GPUs: %d workers exchange through page-locked memory of the host (staged), which is "
+            "slower: board, IOMMU or container do not carry accesses to each other's: %s",
+            n, objection);
+}
+
+/* ---- all of it ---- */
+
+static dn_status fill_heap(heap *h, const dn_device_heap *asked, const CUmemAllocationProp *how,
+                           int *descriptors, char *objection)
+{
+    const CUmemAccessDesc who = {.location = how->location, .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    DN_TRY(make_own(h, asked, *how, &who, &descriptors[asked->rank], objection));
+    if (asked->n == 1)
+        return DN_OK;
+    DN_TRY(dn_gpu_pass_descriptors(asked, descriptors[asked->rank], descriptors, objection));
+    if (!*objection) {
+        map_peers(h, asked, &who, descriptors, objection);
+        DN_TRY(asked->agree(asked->context, objection)); /* nobody leaves before all have mapped him */
+    }
+    if (!*objection)
+        DN_TRY(try_peers(h, asked, objection));
+    for (int peer = 0; peer < asked->n && *objection; peer++)
+        if (peer != asked->rank)
+            (void)h->calls.unmap(arena_of(h, peer), h->bytes); /* if it was mapped */
+    if (asked->rank == 0)
+        say_which(asked->n, objection);
     return DN_OK;
 }
 
@@ -342,12 +265,14 @@ static dn_status check_room(const dn_device_heap *asked)
                            "or a smaller model",
                            (double)asked->needed / 0x1p30, device, (double)asked->bytes / 0x1p30,
                            (double)room / 0x1p30, n_here, (double)available / 0x1p30, (double)all / 0x1p30);
-    return asked->n > 1 ? asked->meet(asked->context) : DN_OK;
+    char nothing[DN_OBJECTION_BYTES] = "";
+    return asked->n > 1 ? asked->agree(asked->context, nothing) : DN_OK;
 }
 
-dn_status dn_gpu_map_heap(const dn_device_heap *asked, ptrdiff_t *distance)
+dn_status dn_gpu_map_heap(const dn_device_heap *asked, ptrdiff_t *distance, bool *mapped)
 {
-    int listener = -1, descriptors[DN_MAX_RANKS], device = 0;
+    char objection[DN_OBJECTION_BYTES] = "";
+    int descriptors[DN_MAX_RANKS], device = 0;
     size_t granularity = 0;
     if (asked->needed > 0)
         DN_TRY(check_room(asked));
@@ -367,7 +292,8 @@ dn_status dn_gpu_map_heap(const dn_device_heap *asked, ptrdiff_t *distance)
     }
     (void)cudaGetDevice(&device);
     const CUmemAllocationProp how = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
-                                     .requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+                                     .requestedHandleTypes =
+                                         asked->n > 1 ? CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR : 0,
                                      .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = device}};
     CALL("cuMemGetAllocationGranularity",
          h->calls.granularity(&granularity, &how, CU_MEM_ALLOC_GRANULARITY_MINIMUM));
@@ -384,15 +310,12 @@ dn_status dn_gpu_map_heap(const dn_device_heap *asked, ptrdiff_t *distance)
     *distance = (ptrdiff_t)((uintptr_t)h->at - (uintptr_t)asked->first);
     for (int rank = 0; rank < asked->n; rank++)
         descriptors[rank] = -1;
-    dn_status status = asked->n > 1 ? listen_for(asked, &listener) : DN_OK;
-    if (status == DN_OK)
-        status = fill_heap(h, asked, &how, listener, descriptors);
+    dn_status status = fill_heap(h, asked, &how, descriptors, objection);
     for (int rank = 0; rank < asked->n; rank++)
         if (descriptors[rank] >= 0)
             close(descriptors[rank]);
-    if (listener >= 0)
-        close(listener);
-    return status == DN_OK && asked->n > 1 ? try_peers(h, asked) : status;
+    *mapped = !*objection;
+    return status;
 }
 
 void dn_gpu_unmap_heap(const char *first)
@@ -407,7 +330,7 @@ void dn_gpu_unmap_heap(const char *first)
         if (h->shared)
             (void)cudaHostUnregister(h->shared);
         for (int rank = 0; h->at && rank < h->n; rank++)
-            (void)h->calls.unmap(h->at + (CUdeviceptr)rank * h->bytes, h->bytes);
+            (void)h->calls.unmap(arena_of(h, rank), h->bytes);
         if (h->at)
             (void)h->calls.give_range_back(h->at, h->bytes * (size_t)h->n);
         free(h);

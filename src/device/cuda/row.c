@@ -8,7 +8,9 @@ extern const dn_device_module dn_device_of_module;
 
 dn_device_services dn_gpu_library;
 
-static dn_status map_heap(const dn_device_heap *heap);
+static int number;
+
+static dn_status map_heap(const dn_device_heap *heap, bool *mapped);
 
 /* The distance is a wish until there is a heap: below what the host maps, on machines of 47 bits of address.
  */
@@ -36,9 +38,9 @@ static dn_device row = {
     .passed = dn_gpu_passed,
 };
 
-static dn_status map_heap(const dn_device_heap *heap)
+static dn_status map_heap(const dn_device_heap *heap, bool *mapped)
 {
-    return dn_gpu_map_heap(heap, &row.heap_distance);
+    return dn_gpu_map_heap(heap, &row.heap_distance, mapped);
 }
 
 /* Why CUDA sees no GPU, and what to do. */
@@ -78,8 +80,14 @@ static dn_status start(const dn_device_services *services)
     if (error != cudaSuccess || n == 0)
         return no_gpu(error);
     const char *rank = getenv("LOCAL_RANK");
-    error = cudaSetDevice(rank ? atoi(rank) % n : 0);
+    number = rank ? atoi(rank) % n : 0;
+    error = dn_gpu_take_hold();
     return error == cudaSuccess ? DN_OK : dn_gpu_failed(error, "device cuda");
+}
+
+cudaError_t dn_gpu_take_hold(void)
+{
+    return cudaSetDevice(number);
 }
 
 __attribute__((visibility("default"))) const dn_device_module dn_device_of_module = {

@@ -15,8 +15,15 @@ void dn_gpu_print(FILE *out);
 
 /* ---- peers.c ---- */
 /** As the row has it. *distance: where the heap is to begin behind the host's, and where it does. */
-dn_status dn_gpu_map_heap(const dn_device_heap *asked, ptrdiff_t *distance);
+dn_status dn_gpu_map_heap(const dn_device_heap *asked, ptrdiff_t *distance, bool *mapped);
 void dn_gpu_unmap_heap(const char *first);
+
+/* ---- descriptors.c ---- */
+/** Collective. Gives `own` to all others and takes theirs: descriptors [n], which the caller closes; that of the own rank stays as it is.
+ * objection: as in agree; with one on any rank, which all then have, nothing is given, or not all is there. Errors: those of a
+ * barrier; DN_ERR_SYSTEM: a rank that was connected does not answer. */
+dn_status dn_gpu_pass_descriptors(const dn_device_heap *asked, int own, int *descriptors,
+                                  char objection[DN_OBJECTION_BYTES]);
 
 /* ---- stream.c ---- */
 dn_status dn_gpu_open(dn_stream *stream);

@@ -392,7 +392,9 @@ dn_status dn_gpu_open(dn_stream *stream)
     queue *q = calloc(1, sizeof *q);
     if (!q)
         return dn_gpu_fail(DN_ERR_MEMORY, "no memory for a stream");
-    cudaError_t error = cudaStreamCreateWithFlags(&q->stream, cudaStreamNonBlocking);
+    cudaError_t error = dn_gpu_take_hold();
+    if (error == cudaSuccess)
+        error = cudaStreamCreateWithFlags(&q->stream, cudaStreamNonBlocking);
     for (int i = 0; i < EVENTS + MARKS && error == cudaSuccess; i++)
         error = cudaEventCreateWithFlags(i < EVENTS ? &q->events[i] : &q->marks[i - EVENTS],
                                          cudaEventDisableTiming);

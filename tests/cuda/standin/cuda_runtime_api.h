@@ -8,7 +8,7 @@
  * (cudaPointerAttributes).
  * - There are as many GPUs as DIONODE_STANDIN_GPUS says, 1 without.
  *
- * Streams belong to the thread that made them.
+ * Streams belong to the thread that made them, whose GPU is that of its process: each thread has to say so.
  */
 #ifndef STANDIN_CUDA_RUNTIME_API_H
 #define STANDIN_CUDA_RUNTIME_API_H
@@ -122,8 +122,10 @@ void *standin_guarded(size_t bytes);
 void standin_release(void *memory);
 /** Whether this call fails: DIONODE_STANDIN_FAULT is "memory:N" or "launch:N", the N-th allocation or launch of the
  * process; "illegal:N" or "hang:N": the N-th kernel accesses what is not there, or does not end; "board:N": the N-th
- * mapping is of other memory; "driver:1", "gpu:1", "room:1": there is no driver, no GPU, or next to no memory. Behind it
- * "@R": in the process of local rank R only. standin_failed: what cudaGetLastError will say. */
+ * mapping is of other memory; "access:N": access to the N-th of other processes is refused; "export:N": so is the N-th
+ * memory that others shall map;
+ * "driver:1", "gpu:1", "room:1": there is no driver, no GPU, or next to no memory. Behind it "@R": in the process of local
+ * rank R only. standin_failed: what cudaGetLastError will say. */
 bool standin_fails(const char *fault);
 cudaError_t standin_failed(cudaError_t error);
 /** Whether a kernel is queued that dies, or does not end, instead of the one that is launched. */

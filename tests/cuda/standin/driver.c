@@ -44,6 +44,8 @@ static CUresult give_range_back(CUdeviceptr at, size_t bytes)
 static CUresult create(CUmemGenericAllocationHandle *out, size_t bytes, const CUmemAllocationProp *how,
                        unsigned long long flags)
 {
+    if (how->requestedHandleTypes != 0 && standin_fails("export"))
+        return CUDA_ERROR_NOT_SUPPORTED;
     int descriptor = standin_fails("memory") ? -1 : memfd_create("device", MFD_CLOEXEC);
     if (descriptor < 0 || bytes % GRANULARITY != 0 || ftruncate(descriptor, (off_t)bytes) != 0)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -77,8 +79,15 @@ static CUresult unmap(CUdeviceptr at, size_t bytes)
                : CUDA_ERROR_INVALID_VALUE;
 }
 
+/* What is mapped next is another process's. */
+static bool imported;
+
 static CUresult allow(CUdeviceptr at, size_t bytes, const CUmemAccessDesc *who, size_t n)
 {
+    const bool of_peer = imported;
+    imported = false;
+    if (of_peer && standin_fails("access"))
+        return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
     bool all = n == 1 && who->flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
     return all && mprotect(at_address(at), bytes, PROT_READ | PROT_WRITE) == 0 ? CUDA_SUCCESS
                                                                                : CUDA_ERROR_INVALID_VALUE;
@@ -95,6 +104,7 @@ static CUresult export_as(void *out, CUmemGenericAllocationHandle handle, CUmemA
 static CUresult import_from(CUmemGenericAllocationHandle *out, void *handle, CUmemAllocationHandleType type)
 {
     int descriptor = dup((int)(uintptr_t)handle);
+    imported = true;
     *out = (CUmemGenericAllocationHandle)descriptor;
     return descriptor >= 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }

@@ -123,7 +123,8 @@ cudaError_t cudaRuntimeGetVersion(int *version)
     return cudaSuccess;
 }
 
-static int current;
+static int of_process;
+static _Thread_local int current;
 
 static int n_gpus(void)
 {
@@ -143,7 +144,7 @@ cudaError_t cudaSetDevice(int device)
 {
     if (device < 0 || device >= n_gpus())
         return standin_failed(cudaErrorInvalidValue);
-    current = device;
+    of_process = current = device;
     return cudaSuccess;
 }
 
@@ -345,6 +346,8 @@ static bool is_order(const char *name)
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
 {
+    if (current != of_process)
+        return standin_failed(cudaErrorInvalidValue);
     cudaStream_t q = calloc(1, sizeof *q);
     if (!q)
         return standin_failed(cudaErrorMemoryAllocation);
