@@ -20,8 +20,9 @@ struct dn_weights {
     dn_weight_buffers buffers;
     void *private_copies; /* both areas of copies, where they are this rank's alone; owned */
     size_t private_bytes;
-    void *narrow; /* dn_weights_narrow; owned */
+    void *narrow; /* dn_weights_narrow: of all units; dn_weights_narrow_units: of the open one; owned */
     size_t narrow_bytes;
+    bool narrows_units, tied; /* dn_weights_narrow_units */
     dn_prefetch *prefetch; /* NULL: nothing is copied */
     ptrdiff_t behind;      /* dn_weights_read_behind */
     size_t last;           /* the unit opened last; SIZE_MAX: none yet */
@@ -57,6 +58,20 @@ size_t dn_weights_heap_bytes(const dn_param *params, size_t n_params, const size
     if (policy == DN_WEIGHTS_PER_DOMAIN)
         dn_arena_take(&heap, memory.copies);
     return heap.used;
+}
+
+/* Blocks begin at whole 16 bytes, as products want them. */
+enum { NARROW_UNIT = 8 };
+
+static size_t narrow_size(size_t elements)
+{
+    return (elements + NARROW_UNIT - 1) / NARROW_UNIT * NARROW_UNIT;
+}
+
+size_t dn_weights_narrow_bytes(const dn_param *params, size_t n_params, const size_t *unit_of, const int size[DN_N_AXES])
+{
+    size_t n_blocks = dn_size_mul(n_params, (size_t)size[DN_FS]), area = dn_weights_area(params, n_params, unit_of, size).weights;
+    return dn_size_mul(dn_size_add(area, dn_size_mul(n_blocks, NARROW_UNIT)), sizeof(uint16_t));
 }
 
 /* ---- making ---- */
@@ -168,6 +183,47 @@ dn_status dn_weights_narrow(dn_weights *w, bool tied, bool *rounded)
     return DN_OK;
 }
 
+/* Where the copies of a unit's blocks end, which begin with w->narrow, if that is there. */
+static size_t place_narrow(dn_weights *w, const dn_unit *u)
+{
+    size_t end = 0;
+    for (size_t i = u->first; i < u->end; i++)
+        for (size_t b = 0; is_factor(w, i, w->tied) && b < w->layout.weights[i].n_blocks; b++) {
+            dn_weight_block *block = &w->layout.blocks[w->layout.weights[i].blocks + b - w->layout.blocks];
+            if (w->narrow)
+                block->narrow = dn_bf16_at(w->narrow, end);
+            end += narrow_size(dn_block_size(block->block));
+        }
+    return end;
+}
+
+dn_status dn_weights_narrow_units(dn_weights *w, bool tied)
+{
+    assert(!w->narrow && !w->is_open);
+    size_t most = 0;
+    w->tied = tied;
+    for (size_t unit = 0; unit < w->layout.n_units; unit++)
+        most = dn_max(most, place_narrow(w, &w->layout.units[unit]));
+    w->narrow_bytes = dn_size_mul(most, sizeof(uint16_t));
+    dn_status status = dn_device_alloc(w->stream, w->narrow_bytes, &w->narrow);
+    if (status != DN_OK)
+        return dn_fail(status, "weights of a unit in bfloat16, beside those in float: %s", dn_error_message());
+    for (size_t unit = 0; unit < w->layout.n_units; unit++)
+        place_narrow(w, &w->layout.units[unit]);
+    w->narrows_units = true;
+    return DN_OK;
+}
+
+/* In the place of the unit before. */
+static void narrow_unit(dn_weights *w, const dn_unit *u)
+{
+    for (size_t i = u->first_piece; i < u->first_piece + u->n_blocks; i++) {
+        const dn_weight_block *block = &w->layout.blocks[i];
+        if (block->narrow)
+            w->stream->kernels->to_bf16(w->stream, (dn_bf16 *)block->narrow, block->weight, dn_block_size(block->block));
+    }
+}
+
 /* ---- opening ---- */
 
 static dn_status barrier(dn_weights *w)
@@ -229,6 +285,8 @@ dn_status dn_weights_unshard(dn_weights *w, size_t unit, bool backward)
                     dn_comm_view(w->fs, home->chunk, home->member, DN_TRAFFIC_WEIGHTS);
         }
     }
+    if (w->narrows_units)
+        narrow_unit(w, u);
     w->last = unit;
     w->last_backward = backward;
     w->is_open = true;
@@ -239,7 +297,7 @@ dn_status dn_weights_unshard(dn_weights *w, size_t unit, bool backward)
 void dn_weights_read_behind(dn_weights *w, ptrdiff_t bytes)
 {
     ptrdiff_t by = bytes - w->behind;
-    assert(!w->is_open && !w->narrow);
+    assert(!w->is_open && (!w->narrow || w->narrows_units));
     if (by == 0)
         return;
     w->behind = bytes;

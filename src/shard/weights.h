@@ -40,7 +40,7 @@ typedef enum dn_weights_policy {
 typedef struct dn_weight_block {
     dn_block block;
     const dn_buf *weight; /* to read */
-    const dn_bf16 *narrow; /* the same numbers in bfloat16 (dn_weights_narrow); NULL: not asked for */
+    const dn_bf16 *narrow; /* the same numbers in bfloat16 (dn_weights_narrow, dn_weights_narrow_units); NULL: not asked for */
     dn_buf *grad;         /* in a backward pass: to add to; NULL: frozen */
 } dn_weight_block;
 
@@ -98,6 +98,14 @@ dn_status dn_weights_unshard(dn_weights *weights, size_t unit, bool backward) DN
 /** Only with fs 1. Rounds what products of few rows read, matrices and the head (tied: the embedding), to bfloat16, and keeps it
  * in that type, too. *rounded: some of it was not of that type. Returns after sync. Errors: DN_ERR_MEMORY. */
 dn_status dn_weights_narrow(dn_weights *weights, bool tied, bool *rounded) DN_MUST_USE;
+
+/** From now on what products read of a unit, matrices and the head (tied: the embedding), has copies in bfloat16, made when it is
+ * unsharded, of the weights that it then has, and valid until the next one is. They are read by products of forward and backward in
+ * their place. Errors: DN_ERR_MEMORY. */
+dn_status dn_weights_narrow_units(dn_weights *weights, bool tied) DN_MUST_USE;
+
+/** Bytes of device memory that it takes. */
+size_t dn_weights_narrow_bytes(const dn_param *params, size_t n_params, const size_t *unit_of, const int size[DN_N_AXES]);
 
 /** Between passes, on all members of fs alike: passes read trained weights so many bytes behind where params have them, as they lie
  * there; 0: where params have them. Those are of the symmetric heap, too, and obey what is said of weights above. */

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "comm/world.h"
 #include "compute/kernels.h"
+#include "support/bf16.h"
 #include "support/device.h"
 #include "support/ranks.h"
 #include "support/tests.h"
@@ -140,6 +141,7 @@ typedef struct visit {
     dn_stream *stream;
     int version;
     bool backward;
+    bool narrow; /* units have copies in bfloat16 */
     int micro;
 } visit;
 
@@ -153,6 +155,9 @@ static int visit_element(const visit *v, size_t first, const dn_weight *w, const
                  along_tp(v->mesh, v->m->params[i].tensor.col_sharding, v->m->params[i].tensor.cols).first;
     RANKS_CHECK(wb->block.row0 + r < w->rows && wb->block.col0 + c < w->cols);
     RANKS_CHECK(((dn_real *)behind(wb->weight))[k] == weight_value(i, row, col, v->version));
+    RANKS_CHECK((wb->narrow != NULL) == v->narrow);
+    if (v->narrow)
+        RANKS_CHECK(((uint16_t *)behind(wb->narrow))[k] == nearest_bf16((double)weight_value(i, row, col, v->version)));
     if (!v->backward)
         return 0;
     dn_real *grad = (dn_real *)behind(wb->grad) + k;
@@ -365,7 +370,9 @@ static int train_model(dn_comm *comm, dn_mesh *mesh, uint64_t seed, dn_weights_p
     RANKS_CHECK(dn_weights_create(m.params, m.n, m.unit_of, mesh, policy, stream, &w) == DN_OK);
     RANKS_CHECK(
         check_heap(comm, before, dn_weights_heap_bytes(m.params, m.n, m.unit_of, mesh->size, policy)) == 0);
-    visit v = {.comm = comm, .m = &m, .mesh = mesh, .policy = policy, .weights = w, .stream = stream};
+    visit v = {.comm = comm, .m = &m, .mesh = mesh, .policy = policy, .weights = w, .narrow = seed % 2, .stream = stream};
+    if (v.narrow)
+        RANKS_CHECK(dn_weights_narrow_units(w, false) == DN_OK);
     dn_comm_get_stats(dn_mesh_comm(mesh, DN_AXIS(DN_FS)), true);
     RANKS_CHECK(two_steps(v) == 0 && check_stats(&v) == 0);
     dn_weights_destroy(&w);
