@@ -134,3 +134,11 @@ dn_status dn_kernels_of_precision(const char *precision, const char **kernels)
         return dn_fail(DN_ERR_CONFIG, "precision: there is no '%s', only %s", precision, DN_PRECISION_NAMES);
     return DN_OK;
 }
+
+bool dn_precision_narrows(const char *precision, const char *device)
+{
+    bool narrows = false;
+    for (const dn_device *const *d = dn_device_all(); *d; d++)
+        narrows = narrows || ((*d)->narrows && strcmp((*d)->name, device) == 0);
+    return narrows && DN_REAL != DN_F64 && strcmp(precision, "mixed") == 0;
+}

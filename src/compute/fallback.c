@@ -136,6 +136,7 @@ static void deliver_dn_tall(dn_tall *item, const dn_tall *own)
 #define FIELD(argument)          FIELD_OF argument
 #define FIELD_OF(kind, ...)      OF_KIND(FIELD, kind, __VA_ARGS__)
 #define FIELD_D(type, name)      type name;
+#define FIELD_A(type, name)      type name;
 #define FIELD_V(type, name)      type name;
 #define FIELD_IN(type, name, n)  type *name;
 #define FIELD_OUT(type, name, n)                                                                             \
@@ -153,6 +154,7 @@ static void deliver_dn_tall(dn_tall *item, const dn_tall *own)
 #define READ(argument)         READ_OF argument
 #define READ_OF(kind, ...)     OF_KIND(READ, kind, __VA_ARGS__)
 #define READ_D(type, name)     queued->name = name;
+#define READ_A(type, name)     queued->name = name;
 #define READ_V(type, name)     queued->name = name;
 #define READ_IN(type, name, n) queued->name = kept_copy(s, name, (n) * sizeof(type));
 #define READ_OUT(type, name, n)                                                                              \
@@ -173,6 +175,7 @@ static void deliver_dn_tall(dn_tall *item, const dn_tall *own)
 #define SPOIL(argument)     SPOIL_OF argument
 #define SPOIL_OF(kind, ...) OF_KIND(SPOIL, kind, __VA_ARGS__)
 #define SPOIL_D(type, name)
+#define SPOIL_A(type, name)
 #define SPOIL_V(type, name)
 #define SPOIL_IN(type, name, n)
 #define SPOIL_OUT(type, name, n) poison(name, (n) * sizeof(type));
@@ -186,6 +189,7 @@ static void deliver_dn_tall(dn_tall *item, const dn_tall *own)
 #define LEND(argument)     LEND_OF argument
 #define LEND_OF(kind, ...) OF_KIND(LEND, kind, __VA_ARGS__)
 #define LEND_D(type, name) queued->name = lent(s, queued->name, kernel);
+#define LEND_A(type, name) LEND_D(type, name) /* of a narrow one nothing is lent: the host is not */
 #define LEND_V(type, name)
 #define LEND_IN(type, name, n)
 #define LEND_OUT(type, name, n)
@@ -198,6 +202,7 @@ static void deliver_dn_tall(dn_tall *item, const dn_tall *own)
 #define PASS(argument)            PASS_OF argument
 #define PASS_OF(kind, ...)        OF_KIND(PASS, kind, __VA_ARGS__)
 #define PASS_D(type, name)        , queued->name
+#define PASS_A(type, name)        , queued->name
 #define PASS_V(type, name)        , queued->name
 #define PASS_IN(type, name, n)    , queued->name
 #define PASS_OUT(type, name, n)   , queued->name
@@ -209,6 +214,7 @@ static void deliver_dn_tall(dn_tall *item, const dn_tall *own)
 #define DELIVER(argument)     DELIVER_OF argument
 #define DELIVER_OF(kind, ...) OF_KIND(DELIVER, kind, __VA_ARGS__)
 #define DELIVER_D(type, name)
+#define DELIVER_A(type, name)
 #define DELIVER_V(type, name)
 #define DELIVER_IN(type, name, n)
 #define DELIVER_OUT(type, name, n) memcpy(queued->name##_host, queued->name, queued->name##_n * sizeof(type));

@@ -34,6 +34,9 @@ typedef struct dn_attention_shape {
     size_t room; /* 0, or k and v lie in a cache [sequences,2,NKV,room,hd], at its start and at NKV room hd */
 } dn_attention_shape;
 
+/* Numbers of a head that attention takes narrow. */
+enum { DN_NARROW_HEAD = 128 };
+
 /* Where a token belongs in a cache. */
 typedef struct dn_cache_row {
     size_t sequence, position;
@@ -157,6 +160,7 @@ static inline size_t dn_index_bytes(const dn_tiling *t)
 #define DN_OP_PARAMETER(argument)            DN_OP_PARAMETER_OF argument
 #define DN_OP_PARAMETER_OF(kind, ...)        DN_OP_PARAMETER_##kind(__VA_ARGS__)
 #define DN_OP_PARAMETER_D(type, name)        , type name
+#define DN_OP_PARAMETER_A(type, name)        , type name
 #define DN_OP_PARAMETER_V(type, name)        , type name
 #define DN_OP_PARAMETER_IN(type, name, n)    , const type *name
 #define DN_OP_PARAMETER_OUT(type, name, n)   , type *name
@@ -168,6 +172,7 @@ static inline size_t dn_index_bytes(const dn_tiling *t)
 typedef struct dn_kernels {
     const char *name; /* "ref", "cpu-avx512", ... */
     const char *plain; /* the backend whose all other operations are, where products of layers are in mixed precision; else name */
+    bool narrow;       /* it takes narrow handles (dn_is_narrow) where ops.h says so */
 #define OP(name, ...) void(*name) DN_OP_PARAMETERS(__VA_ARGS__);
 #include "compute/ops.h"
 #undef OP
@@ -189,6 +194,10 @@ const dn_kernels *const *dn_kernels_mixed(void);
 /** The backend for one of these: its argument to dn_stream_create. Of mixed that of the fastest, in double, whose sums no
  * instruction makes, the emulated one. Errors: DN_ERR_CONFIG: mixed is emulated here, or emulated not by the device; another name. */
 dn_status dn_kernels_of_precision(const char *precision, const char **kernels) DN_MUST_USE;
+
+/** Whether layers in this precision, on the device of this name, keep activations in bfloat16: the backend is narrow then. Known
+ * without opening the device. */
+bool dn_precision_narrows(const char *precision, const char *device);
 
 /**
  * A stream over n_threads OpenMP threads. kernels is "cpu" (the device's own, or the fastest instruction set this

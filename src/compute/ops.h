@@ -4,6 +4,7 @@
  * backends ref/ and cpu/, and the queueing of kernels that the host computes for a device (fallback.c).
  *
  *     D       a handle of device memory
+ *     A       the same of activations: narrow or not (device/stream.h) if the backend is narrow (kernels.h)
  *     V       a value
  *     IN      host memory [count] that is read; NULL where the row says so
  *     OUT     host memory [count], written; valid after dn_stream_sync
@@ -18,7 +19,8 @@
  * place". Results do not depend on the number of threads, except for rounding inside gemm where OpenBLAS computes it. Reductions run in
  * a fixed order. Sizes may be 0: then nothing is read or written. Scratch comes from the stream: it grows
  * until every size was seen once; after that nothing is allocated. Dimensions and leading dimensions are
- * below 2^31 (BLAS), their products are not.
+ * below 2^31 (BLAS), their products are not. Of a row's activations all are narrow, or none; but of gemm_layer each as it
+ * likes. What is stored in bfloat16 is computed as the rest is, and rounded as by to_bf16.
  */
 
 /* One product (dn_product). */
@@ -27,8 +29,8 @@ OP(gemm, (V, dn_trans, ta), (V, dn_trans, tb), (V, size_t, m), (V, size_t, n), (
    (D, dn_buf *, c), (V, size_t, ldc))
 /* C (+)= op(A) op(B), a product of a layer: as gemm has it, or, of backends of mixed precision, of A and B rounded to
  * bfloat16 (to_bf16) with sums in dn_real, and with the same bits for any number of threads. */
-OP(gemm_layer, (V, dn_trans, ta), (V, dn_trans, tb), (V, size_t, m), (V, size_t, n), (V, size_t, k), (D, const dn_buf *, a),
-   (V, size_t, lda), (D, const dn_buf *, b), (V, size_t, ldb), (V, bool, add), (D, dn_buf *, c), (V, size_t, ldc))
+OP(gemm_layer, (V, dn_trans, ta), (V, dn_trans, tb), (V, size_t, m), (V, size_t, n), (V, size_t, k), (A, const dn_buf *, a),
+   (V, size_t, lda), (A, const dn_buf *, b), (V, size_t, ldb), (V, bool, add), (A, dn_buf *, c), (V, size_t, ldc))
 /* y [n,out], rows ldy apart, = x [n,in], rows ldx apart, times w [out,in]^T; added to what y held if add.
  * n <= DN_MATVEC_ROWS: w is read once. The same bits with any number of threads. */
 OP(matvec, (D, dn_buf *, y), (V, size_t, ldy), (D, const dn_buf *, x), (V, size_t, ldx), (D, const dn_buf *, w),
@@ -41,7 +43,7 @@ OP(gemm_many, (LIST, dn_product, products, n), (V, size_t, n))
 
 /* ---- vectors of n elements ---- */
 /* x = value */
-OP(fill, (D, dn_buf *, x), (V, size_t, n), (V, double, value))
+OP(fill, (A, dn_buf *, x), (V, size_t, n), (V, double, value))
 /* y = x */
 OP(copy, (D, dn_buf *, y), (D, const dn_buf *, x), (V, size_t, n))
 /* y = a x + b y */
@@ -77,19 +79,19 @@ OP(positions_backward, (D, dn_buf *, dpositions), (D, const dn_buf *, dx), (V, s
 OP(copy_rows, (D, dn_buf *, x), (D, const dn_buf *, y), (D, const dn_ids *, tokens),
    (IN, dn_vocab_shard, vocab, 1), (V, size_t, N), (V, size_t, C))
 /* y = x * rstd, rstd [N] = 1/sqrt(mean(x^2) + eps), means over a row; center: x less its mean in the place of x. */
-OP(norm_forward, (D, dn_buf *, y), (D, dn_buf *, rstd), (D, const dn_buf *, x), (V, bool, center),
+OP(norm_forward, (A, dn_buf *, y), (D, dn_buf *, rstd), (D, const dn_buf *, x), (V, bool, center),
    (V, double, eps), (V, size_t, N), (V, size_t, C))
 /* dx += rstd * (dy - y * mean(dy * y)), center: - mean(dy) too; y, rstd as the forward pass left them. */
-OP(norm_backward, (D, dn_buf *, dx), (D, const dn_buf *, dy), (D, const dn_buf *, y),
+OP(norm_backward, (D, dn_buf *, dx), (D, const dn_buf *, dy), (A, const dn_buf *, y),
    (D, const dn_buf *, rstd), (V, bool, center), (V, size_t, N), (V, size_t, C))
 /* y [N,C], rows ld apart, += bias [C];  dbias [C] += the sum over rows of dy [N,C], in double, in order. */
-OP(bias_forward, (D, dn_buf *, y), (V, size_t, ld), (D, const dn_buf *, bias), (V, size_t, N), (V, size_t, C))
-OP(bias_backward, (D, dn_buf *, dbias), (D, const dn_buf *, dy), (V, size_t, ld), (V, size_t, N), (V, size_t, C))
+OP(bias_forward, (A, dn_buf *, y), (V, size_t, ld), (D, const dn_buf *, bias), (V, size_t, N), (V, size_t, C))
+OP(bias_backward, (D, dn_buf *, dbias), (A, const dn_buf *, dy), (V, size_t, ld), (V, size_t, N), (V, size_t, C))
 /* y [N,C] = x [N,C] times offset + gain [C], column by column. */
-OP(gain_forward, (D, dn_buf *, y), (D, const dn_buf *, x), (D, const dn_buf *, gain), (V, double, offset),
+OP(gain_forward, (A, dn_buf *, y), (A, const dn_buf *, x), (D, const dn_buf *, gain), (V, double, offset),
    (V, size_t, N), (V, size_t, C))
 /* dgain [C] += the sum over rows of dy x, in double, in order; and in place, dy becomes dy times offset + gain. */
-OP(gain_backward, (D, dn_buf *, dy), (D, dn_buf *, dgain), (D, const dn_buf *, x), (D, const dn_buf *, gain),
+OP(gain_backward, (D, dn_buf *, dy), (D, dn_buf *, dgain), (A, const dn_buf *, x), (D, const dn_buf *, gain),
    (V, double, offset), (V, size_t, N), (V, size_t, C))
 /* angles [T,2n], for the rotary kernels: row t = the n cosines, then the n sines of t * host_frequencies[i],
  * computed in double. */
@@ -97,20 +99,21 @@ OP(rotary_angles, (D, dn_buf *, angles), (IN, double, host_frequencies, n), (V, 
 /* In place on x [B,T,NH,hd] with row stride shape->ld: rotary embedding, half-split: with c, s of position
  * t and frequency i < rot/2 of angles [T,rot], y_i = x_i c + x_(i+rot/2) s,  y_(i+rot/2) = -x_i s +
  * x_(i+rot/2) c; the numbers of a head from rot on stay. Negative frequencies turn the other way. */
-OP(rotary_forward, (D, dn_buf *, x), (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
+OP(rotary_forward, (A, dn_buf *, x), (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
 /* In place on dy (becomes dx). */
-OP(rotary_backward, (D, dn_buf *, dy), (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
+OP(rotary_backward, (A, dn_buf *, dy), (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
 /* The same behind an RMS norm of each head (rstd [B,T,NH], eps as above), in one pass. */
-OP(norm_rotary_forward, (D, dn_buf *, x), (D, dn_buf *, rstd), (D, const dn_buf *, angles), (V, double, eps),
+OP(norm_rotary_forward, (A, dn_buf *, x), (D, dn_buf *, rstd), (D, const dn_buf *, angles), (V, double, eps),
    (IN, dn_attention_shape, shape, 1))
 /* In place on dy (becomes dx); y and rstd as the forward pass left them. */
-OP(norm_rotary_backward, (D, dn_buf *, dy), (D, const dn_buf *, y), (D, const dn_buf *, rstd),
+OP(norm_rotary_backward, (A, dn_buf *, dy), (A, const dn_buf *, y), (D, const dn_buf *, rstd),
    (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
 /* o [B,T,NH*hd] = softmax(q k^T / sqrt(hd), causal, of the last `window` positions if that is not 0) v for each head, q [B,T,NH,hd], k and v [B,T,NKV,hd]; lse
  * [B,NH,T] = log of each row's sum of exponentials (of the scaled scores), kept for the backward pass instead
- * of the probabilities. Of a cache, T queries from position `first` on read first + T keys and values. */
-OP(attention_forward, (D, dn_buf *, o), (D, dn_buf *, lse), (D, const dn_buf *, q), (D, const dn_buf *, k),
-   (D, const dn_buf *, v), (IN, dn_attention_shape, shape, 1))
+ * of the probabilities. Of a cache, T queries from position `first` on read first + T keys and values. Narrow: heads of up to
+ * DN_NARROW_HEAD numbers, not of a cache. */
+OP(attention_forward, (A, dn_buf *, o), (D, dn_buf *, lse), (A, const dn_buf *, q), (A, const dn_buf *, k),
+   (A, const dn_buf *, v), (IN, dn_attention_shape, shape, 1))
 /* cache [sequences,heads,room,hd], for each head at rows of it, = x [n,heads,hd], rows ld apart. */
 OP(cache_store, (D, dn_buf *, cache), (V, size_t, heads), (V, size_t, room), (V, size_t, hd), (D, const dn_buf *, x),
    (V, size_t, ld), (IN, dn_cache_row, rows, n), (V, size_t, n))
@@ -127,8 +130,8 @@ OP(attention_decode_bf16, (D, dn_buf *, o), (D, const dn_buf *, q), (D, const dn
    (IN, dn_cache_row, rows, n), (V, size_t, n), (IN, dn_attention_shape, shape, 1))
 /* dq, dk, dv (stride ld) = gradients for d_o [B,T,NH*hd]; o and lse from the forward pass. Query heads that
  * read the same keys add to their gradients in order. */
-OP(attention_backward, (D, dn_buf *, dq), (D, dn_buf *, dk), (D, dn_buf *, dv), (D, const dn_buf *, d_o),
-   (D, const dn_buf *, q), (D, const dn_buf *, k), (D, const dn_buf *, v), (D, const dn_buf *, o),
+OP(attention_backward, (A, dn_buf *, dq), (A, dn_buf *, dk), (A, dn_buf *, dv), (A, const dn_buf *, d_o),
+   (A, const dn_buf *, q), (A, const dn_buf *, k), (A, const dn_buf *, v), (A, const dn_buf *, o),
    (D, const dn_buf *, lse), (IN, dn_attention_shape, shape, 1))
 /* Of a prefix of n keys and values pk, pv [n,NKV*hd], which every query sees besides, whatever the window: in place, o and lse
  * as attention_forward left them become those of both. May be called for several parts of a prefix in turn. */
@@ -140,15 +143,15 @@ OP(prefix_backward, (D, dn_buf *, dq), (D, dn_buf *, dpk), (D, dn_buf *, dpv), (
    (D, const dn_buf *, lse), (V, size_t, n), (IN, dn_attention_shape, shape, 1))
 /* In place: x = max(x, 0)^2.  Backward needs only that result a: relu(x) = sqrt(a), so da = 2 sqrt(a) da.
  * NaN stays NaN. */
-OP(relu2_forward, (D, dn_buf *, x), (V, size_t, n))
-OP(relu2_backward, (D, dn_buf *, da), (D, const dn_buf *, a), (V, size_t, n))
+OP(relu2_forward, (A, dn_buf *, x), (V, size_t, n))
+OP(relu2_backward, (A, dn_buf *, da), (A, const dn_buf *, a), (V, size_t, n))
 /* a = f(h), n elements, f an activation (compute/activation.h);  in place, da becomes f'(h) da. */
-OP(activation_forward, (D, dn_buf *, a), (D, const dn_buf *, h), (V, dn_activation, f), (V, size_t, n))
-OP(activation_backward, (D, dn_buf *, da), (D, const dn_buf *, h), (V, dn_activation, f), (V, size_t, n))
+OP(activation_forward, (A, dn_buf *, a), (A, const dn_buf *, h), (V, dn_activation, f), (V, size_t, n))
+OP(activation_backward, (A, dn_buf *, da), (A, const dn_buf *, h), (V, dn_activation, f), (V, size_t, n))
 /* a [N,F] = f(g) u, with g and u side by side in the rows of h [N,2F]. */
-OP(glu_forward, (D, dn_buf *, a), (D, const dn_buf *, h), (V, dn_activation, f), (V, size_t, N), (V, size_t, F))
+OP(glu_forward, (A, dn_buf *, a), (A, const dn_buf *, h), (V, dn_activation, f), (V, size_t, N), (V, size_t, F))
 /* dh [N,2F] = the gradients of g and u, side by side. */
-OP(glu_backward, (D, dn_buf *, dh), (D, const dn_buf *, da), (D, const dn_buf *, h), (V, dn_activation, f),
+OP(glu_backward, (A, dn_buf *, dh), (A, const dn_buf *, da), (A, const dn_buf *, h), (V, dn_activation, f),
    (V, size_t, N), (V, size_t, F))
 /* In place: x = max(x, 0). NaN stays NaN. */
 OP(relu, (D, dn_buf *, x), (V, size_t, n))
@@ -169,16 +172,16 @@ OP(add_gated_backward, (D, dn_buf *, dgamma), (D, const dn_buf *, gamma), (D, co
 /* *host_loss += sum over N rows of -log softmax(logits)[target], in double, in row order; and in place,
  * if scale is not 0, logits [N,V] = scale * (softmax(logits) - onehot(target)). scale 0 leaves logits
  * undefined. A target of -1 is not counted: its loss and its row of the gradient are 0. */
-OP(cross_entropy, (SUM, double, host_loss), (D, dn_buf *, logits), (D, const dn_ids *, targets),
+OP(cross_entropy, (SUM, double, host_loss), (A, dn_buf *, logits), (D, const dn_ids *, targets),
    (V, size_t, N), (V, size_t, V), (V, double, scale))
 /* The same where each of several ranks has the logits of some words, in two steps. First, of the own
  * logits [N, words->n]: part [N,3] = their maximum, the sum of e^(logit - maximum), and the target's
  * logit (0 if it is not among the words); logits become those exponentials. */
-OP(cross_entropy_part, (D, dn_buf *, part), (D, dn_buf *, logits), (D, const dn_ids *, targets),
+OP(cross_entropy_part, (D, dn_buf *, part), (A, dn_buf *, logits), (D, const dn_ids *, targets),
    (IN, dn_vocab_shard, vocab, 1), (V, size_t, N))
 /* Then, with the parts of all, host_parts [n_parts] in the order of their words, of which number `own` is
  * this rank's: *host_loss += as above; if scale is not 0, logits (now exponentials) = the gradient. */
-OP(cross_entropy_join, (SUM, double, host_loss), (D, dn_buf *, logits),
+OP(cross_entropy_join, (SUM, double, host_loss), (A, dn_buf *, logits),
    (LIST, dn_part_handle, host_parts, n_parts), (V, size_t, n_parts), (V, size_t, own),
    (D, const dn_ids *, targets), (IN, dn_vocab_shard, vocab, 1), (V, size_t, N), (V, double, scale))
 

@@ -5,4 +5,5 @@ const dn_device dn_device_cuda = {
     .name = "cuda",
     .help = "a GPU of NVIDIA for each worker, by a module",
     .module = "cuda",
+    .narrows = true,
 };

@@ -39,6 +39,7 @@ typedef struct dn_device {
     /* Not NULL: all but the name and the help is in this module, which is opened when the device is selected
      * (device/module.h). */
     const char *module;
+    bool narrows; /* in float, layers of mixed precision keep activations in bfloat16 on it: its mixed_kernels are narrow */
     ptrdiff_t heap_distance; /* bytes; 0: the host's memory is the device's */
 
     /* Its own kernels, those of mixed precision, and bytes of such a table; NULL: neither. An entry that is NULL is computed by the

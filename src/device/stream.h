@@ -2,8 +2,8 @@
  * Streams: ordered queues of copies and kernels on a device, and the handles of device memory.
  *
  * Device memory is addressed by handles: dn_buf and dn_ids are incomplete types, so that the compiler refuses
- * to dereference or index them; dn_at() advances a handle. Work on a stream runs in order, and may be pending
- * when the call returns; dn_stream_sync() waits for it. Results in host memory (of copies and kernels) are
+ * to dereference or index them; dn_at() advances a handle. A dn_buf says of what type its numbers are, too: of
+ * dn_real, or if it is narrow of bfloat16. Work on a stream runs in order, and may be pending when the call returns; dn_stream_sync() waits for it. Results in host memory (of copies and kernels) are
  * valid after sync. On the CPU work is complete when the call returns, and sync is free.
  *
  * Streams run concurrently. Events, which mark a position in a stream's queue, order work between them.
@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct dn_buf dn_buf;   /* elements of dn_real in a device's memory */
+typedef struct dn_buf dn_buf;   /* elements of dn_real in a device's memory; of bfloat16 if the handle is narrow */
 typedef struct dn_ids dn_ids;   /* elements of int32_t (tokens) in a device's memory */
 typedef struct dn_bf16 dn_bf16; /* elements of bfloat16 (stored states) in a device's memory, 2 bytes each */
 typedef struct dn_wide dn_wide; /* elements of double in a device's memory */
@@ -97,10 +97,39 @@ void dn_upload_ids(dn_stream *stream, dn_ids *to, const int32_t *from, size_t n)
 /** Copies within or between host and device memory; the ranges do not overlap. */
 void dn_copy_bytes(dn_stream *stream, void *to, const void *from, size_t bytes);
 
+/* ---- handles ---- */
+
+/* What makes a handle narrow: a bit that no address has, so that whoever takes it for one of dn_real faults at once. */
+#define DN_NARROW_BIT ((uintptr_t)1 << 62)
+
+/** Whether its numbers are of bfloat16. Kernels take such a handle where ops.h says so, of backends that are narrow
+ * (compute/kernels.h). */
+static inline bool dn_is_narrow(const dn_buf *x)
+{
+    return ((uintptr_t)x & DN_NARROW_BIT) != 0;
+}
+
+/** Numbers of bfloat16 as a dn_buf, and back; NULL stays NULL. */
+static inline dn_buf *dn_narrow(const dn_bf16 *x)
+{
+    return x ? (dn_buf *)((uintptr_t)x | DN_NARROW_BIT) : NULL;
+}
+
+static inline dn_bf16 *dn_narrow_numbers(const dn_buf *x)
+{
+    return (dn_bf16 *)((uintptr_t)x & ~DN_NARROW_BIT);
+}
+
+/** Memory as a handle of numbers of the type that those of `like` have. */
+static inline dn_buf *dn_alike(const dn_buf *memory, const dn_buf *like)
+{
+    return (dn_buf *)((uintptr_t)memory | ((uintptr_t)like & DN_NARROW_BIT));
+}
+
 /** The handle advanced by `elements` elements. */
 static inline dn_buf *dn_at(const dn_buf *x, size_t elements)
 {
-    return (dn_buf *)((char *)x + elements * sizeof(dn_real));
+    return (dn_buf *)((uintptr_t)x + elements * (dn_is_narrow(x) ? sizeof(uint16_t) : sizeof(dn_real)));
 }
 
 static inline dn_ids *dn_ids_at(const dn_ids *x, size_t elements)

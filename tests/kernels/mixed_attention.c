@@ -14,6 +14,34 @@ static void run_attention(dn_stream *s, dn_buf *const *b, double *host, const vo
     s->kernels->attention_backward(s, b[DQ], b[DK], b[DV], b[D_O], b[Q], b[K], b[V], b[O], b[LSE], context);
 }
 
+/* A copy of x in bfloat16 on the device, or n numbers to come: for `from_narrow`. */
+static dn_buf *to_narrow(dn_stream *s, const dn_buf *x, size_t n)
+{
+    void *memory;
+    assert_int_equal(dn_device_alloc(s, (n + 1) * sizeof(uint16_t), &memory), DN_OK);
+    s->kernels->to_bf16(s, memory, x, n);
+    return dn_narrow(memory);
+}
+
+static void from_narrow(dn_stream *s, dn_buf *x, dn_buf *narrow, size_t n)
+{
+    s->kernels->from_bf16(s, x, dn_narrow_numbers(narrow), n);
+    dn_device_free(s, dn_narrow_numbers(narrow), 0);
+}
+
+/* All but lse in bfloat16. */
+static void run_narrow(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const dn_attention_shape *x = context;
+    dn_buf *c[N_ATTENTION];
+    for (size_t a = Q; a < N_ATTENTION; a++)
+        c[a] = a == LSE ? b[a] : to_narrow(s, b[a], x->B * x->T * (a == O || a == D_O ? x->NH * x->hd : x->ld));
+    run_attention(s, c, host, context);
+    for (size_t a = Q; a < N_ATTENTION; a++)
+        if (a != LSE)
+            from_narrow(s, b[a], c[a], x->B * x->T * (a == O || a == D_O ? x->NH * x->hd : x->ld));
+}
+
 static trial attention_trial(const dn_attention_shape *x)
 {
     size_t N = x->B * x->T, width = x->NH * x->hd, kv = x->NKV * x->hd;
@@ -48,12 +76,20 @@ static void add_scaled(expected *to, size_t at, double w, double off, const dn_r
     }
 }
 
+/* Adds to an output's uncertainty that of a number of bfloat16. */
+static void round_output(expected *out, size_t at, size_t n)
+{
+    for (size_t c = 0; c < n; c++)
+        out->off[at + c] += 0x1p-8 * fabs(out->is[at + c]) + 0x1p-8 * out->off[at + c];
+}
+
 /*
  * The textbook, in double, for one head of one position. q, k, v and d_o are of bfloat16: only p and ds are rounded to it, to
  * 2^-8 of themselves. All else is in float, to 2^-14, with the sums that a few hundred numbers make. ds is also off by what o is:
- * along = d_o . o.
+ * along = d_o . o; narrow: o is rounded once more.
  */
-static void textbook_attention(const trial *t, const dn_attention_shape *x, size_t b, size_t h, size_t i, expected out[N_ATTENTION])
+static void textbook_attention(const trial *t, const dn_attention_shape *x, bool narrow, size_t b, size_t h, size_t i,
+                               expected out[N_ATTENTION])
 {
     const double u = 0x1p-8 + 0x1p-14, rest = 0x1p-14, scale = 1 / sqrt((double)x->hd);
     size_t hd = x->hd, kv = h / (x->NH / x->NKV) * hd, at = (b * x->T + i) * x->ld + h * hd, of_o = ((b * x->T + i) * x->NH + h) * hd;
@@ -70,6 +106,8 @@ static void textbook_attention(const trial *t, const dn_attention_shape *x, size
         add_scaled(&out[O], of_o, p, u * p, t->arrays[V].start + of_j, hd);
         add_scaled(&out[DV], of_j, p, u * p, d_o, hd);
     }
+    if (narrow)
+        round_output(&out[O], of_o, hd);
     for (size_t c = 0; c < hd; c++) {
         along += (double)d_o[c] * out[O].is[of_o + c];
         along_off += fabs((double)d_o[c]) * out[O].off[of_o + c];
@@ -95,40 +133,56 @@ static const dn_attention_shape attentions[] = {
     {.B = 1, .T = 40, .NH = 1, .NKV = 1, .hd = 130, .ld = 130},
 };
 
+/* Of a backend, what it leaves by `run`. */
+static void expect_textbook(const char *backend, const dn_attention_shape *x, operation run)
+{
+    const bool narrow = run == run_narrow;
+    trial t = attention_trial(x);
+    expected right[N_ATTENTION] = {0};
+    dn_real *got[MAX_ARRAYS];
+    double host[MAX_HOST];
+    for (size_t a = O; a < N_ATTENTION; a++)
+        right[a] = (expected){calloc(t.arrays[a].n, sizeof(double)), calloc(t.arrays[a].n, sizeof(double))};
+    for (size_t at = 0; at < x->B * x->T * x->NH; at++)
+        textbook_attention(&t, x, narrow, at / x->T / x->NH, at % x->NH, at / x->NH % x->T, right);
+    for (size_t a = DQ; a < N_ATTENTION && narrow; a++)
+        round_output(&right[a], 0, t.arrays[a].n);
+    run_backend(backend, 2, &t, run, x, got, host);
+    for (size_t a = O; a < N_ATTENTION; a++)
+        for (size_t j = 0; j < t.arrays[a].n; j++) {
+            bool kept = t.arrays[a].kept && t.arrays[a].kept[j];
+            if (kept ? memcmp(&got[a][j], &t.arrays[a].start[j], sizeof **got) != 0
+                     : !(fabs((double)got[a][j] - right[a].is[j]) <= right[a].off[j] + 0x1p-20))
+                fail_msg("%s, T %zu, hd %zu, %s, array %zu: element %zu is %.9g, not %.9g, which it may be off by %.3g", backend, x->T,
+                         x->hd, narrow ? "narrow" : "real", a, j, (double)got[a][j], right[a].is[j], right[a].off[j]);
+        }
+    free_results(&t, got);
+    for (size_t a = O; a < N_ATTENTION; a++)
+        free(right[a].is), free(right[a].off);
+    free_trial(&t);
+}
+
 static void attention_is_the_textbook_s_up_to_rounding_p_and_ds(void **state)
 {
-    for (size_t i = 0; i < sizeof attentions / sizeof *attentions; i++) {
-        const dn_attention_shape *x = &attentions[i];
-        trial t = attention_trial(x);
-        expected right[N_ATTENTION] = {0};
-        for (size_t a = O; a < N_ATTENTION; a++)
-            right[a] = (expected){calloc(t.arrays[a].n, sizeof(double)), calloc(t.arrays[a].n, sizeof(double))};
-        for (size_t at = 0; at < x->B * x->T * x->NH; at++)
-            textbook_attention(&t, x, at / x->T / x->NH, at % x->NH, at / x->NH % x->T, right);
-        for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next_backend(backend)) {
-            dn_real *got[MAX_ARRAYS];
-            double host[MAX_HOST];
-            run_backend((*backend)->name, 2, &t, run_attention, x, got, host);
-            for (size_t a = O; a < N_ATTENTION; a++)
-                for (size_t j = 0; j < t.arrays[a].n; j++) {
-                    bool kept = t.arrays[a].kept && t.arrays[a].kept[j];
-                    if (kept ? memcmp(&got[a][j], &t.arrays[a].start[j], sizeof **got) != 0
-                             : !(fabs((double)got[a][j] - right[a].is[j]) <= right[a].off[j] + 0x1p-20))
-                        fail_msg("%s, shape %zu, array %zu: element %zu is %.9g, not %.9g, which it may be off by %.3g",
-                                 (*backend)->name, i, a, j, (double)got[a][j], right[a].is[j], right[a].off[j]);
-                }
-            free_results(&t, got);
-        }
-        for (size_t a = O; a < N_ATTENTION; a++)
-            free(right[a].is), free(right[a].off);
-        free_trial(&t);
-    }
+    for (size_t i = 0; i < sizeof attentions / sizeof *attentions; i++)
+        for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next_backend(backend))
+            expect_textbook((*backend)->name, &attentions[i], run_attention);
+}
+
+/* Of backends that have it; heads that are too large for tiles are not narrow. */
+static void activations_in_bfloat16_are_rounded_once_more(void **state)
+{
+    for (size_t i = 0; i < sizeof attentions / sizeof *attentions; i++)
+        for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next_backend(backend))
+            if ((*backend)->narrow && attentions[i].hd <= DN_NARROW_HEAD)
+                expect_textbook((*backend)->name, &attentions[i], run_narrow);
 }
 
 TESTS(mixed_attention)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_is_the_textbook_s_up_to_rounding_p_and_ds),
+        cmocka_unit_test(activations_in_bfloat16_are_rounded_once_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

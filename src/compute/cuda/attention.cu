@@ -10,7 +10,7 @@
  * computes scores for it. Two blocks share a multiprocessor: without that number ptxas spills a few registers
  * to have room for more.
  */
-#include "compute/cuda/kernel.cuh"
+#include "compute/cuda/bf16.cuh"
 
 enum { ROWS = DN_BLOCK / DN_WARP };
 
@@ -112,15 +112,16 @@ __global__ void __launch_bounds__(DN_BLOCK, 2)
 }
 
 /* along [B,NH,T] = d_o . o */
+template <class T>
 __global__ void __launch_bounds__(DN_BLOCK, 2)
-    dots_of_outputs(dn_real *along, const dn_real *d_o, const dn_real *o, dn_attention_shape a)
+    dots_of_outputs(dn_real *along, const T *d_o, const T *o, dn_attention_shape a)
 {
     size_t at = blockIdx.x * (size_t)ROWS + threadIdx.x / DN_WARP; /* (b T + i) NH + h */
     if (at >= a.B * a.T * a.NH)
         return;
     dn_real sum = 0;
     for (size_t c = threadIdx.x % DN_WARP; c < a.hd; c += DN_WARP)
-        sum += d_o[at * a.hd + c] * o[at * a.hd + c];
+        sum += value(d_o[at * a.hd + c]) * value(o[at * a.hd + c]);
     sum = warp_sum(sum);
     size_t h = at % a.NH, row = at / a.NH;
     if (threadIdx.x % DN_WARP == 0)
@@ -268,8 +269,10 @@ template <class F> static void with_per(size_t hd, F f)
 void dn_cuda_dots_of_outputs(dn_stream *s, dn_real *along, const dn_buf *d_o, const dn_buf *o,
                              const dn_attention_shape &a)
 {
-    DN_RUN(s, dots_of_outputs, (unsigned)((a.B * a.T * a.NH + ROWS - 1) / ROWS), DN_BLOCK, 0, along,
-           numbers(d_o), numbers(o), a);
+    unsigned grid = (unsigned)((a.B * a.T * a.NH + ROWS - 1) / ROWS);
+    with_type_of(o, [&](auto at) {
+        DN_RUN(s, dots_of_outputs, grid, DN_BLOCK, 0, along, at(d_o), at(o), a);
+    });
 }
 
 void dn_cuda_attention_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,

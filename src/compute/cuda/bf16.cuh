@@ -38,4 +38,25 @@ static __device__ inline uint16_t narrowed(double x)
     return narrowed(f);
 }
 
+/* The value of a number that is stored as dn_real or in bfloat16, and storing one. */
+static __device__ inline dn_real value(dn_real x)
+{
+    return x;
+}
+
+static __device__ inline dn_real value(uint16_t x)
+{
+    return (dn_real)widened(x);
+}
+
+static __device__ inline void put(dn_real *to, dn_real x)
+{
+    *to = x;
+}
+
+static __device__ inline void put(uint16_t *to, dn_real x)
+{
+    *to = narrowed(x);
+}
+
 #endif

@@ -1,26 +1,6 @@
 /* Attention of one query to a cache, and what is stored there; caches in dn_real or in bfloat16. */
 #include "compute/cuda/bf16.cuh"
 
-static __device__ inline dn_real value(dn_real x)
-{
-    return x;
-}
-
-static __device__ inline dn_real value(uint16_t x)
-{
-    return (dn_real)widened(x);
-}
-
-static __device__ inline void put(dn_real *to, dn_real x)
-{
-    *to = x;
-}
-
-static __device__ inline void put(uint16_t *to, dn_real x)
-{
-    *to = narrowed(x);
-}
-
 template <class T>
 __global__ void __launch_bounds__(DN_BLOCK, 2)
     store(T *cache, size_t heads, size_t room, size_t hd, const dn_real *x, size_t ld,

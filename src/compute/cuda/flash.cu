@@ -1,8 +1,9 @@
 /*
  * Attention of mixed precision, on tensor cores: softmax(q k^T) v tile by tile (Dao et al., arXiv 2205.14135;
  * backward in two passes, for dq and for dk and dv, without atomics: the same bits in every run). Operands of
- * products are rounded to bfloat16: q, k, v, d_o once, before, into matrices of pairs, by rows and turned, as
- * fragments want them; p and ds in registers. Scores, softmax and sums are in float.
+ * products are of bfloat16: q, k, v, d_o are laid out so before, in matrices of pairs, by rows and turned, as
+ * fragments want them, whether they are given so or rounded then; p and ds are rounded in registers. Scores,
+ * softmax and sums are in float.
  *
  * A warp has 16 rows of scores, a block 64, and the other side comes in tiles of 32, the next of which is
  * copied to shared memory while one is multiplied. In a warp lane 4 g + t has of rows g and g + 8 the columns
@@ -42,20 +43,21 @@ struct operand {
     uint32_t *rows, *turned;
 };
 
-struct source {
-    const float *x;
+template <class N> struct source {
+    const N *x;
     size_t ld, heads, T, hd;
 
     __device__ float at(size_t matrix, size_t t, size_t c) const
     {
-        return t < T && c < hd ? x[(matrix / heads * T + t) * ld + matrix % heads * hd + c] : 0;
+        return t < T && c < hd ? value(x[(matrix / heads * T + t) * ld + matrix % heads * hd + c]) : 0;
     }
 };
 
-static void arrange(dn_stream *s, operand to, const dn_buf *x, size_t ld, size_t heads,
-                    const dn_attention_shape &a, size_t HD)
+template <class N>
+static void arrange_numbers(dn_stream *s, operand to, const N *x, size_t ld, size_t heads,
+                            const dn_attention_shape &a, size_t HD)
 {
-    const source from = {numbers(x), ld, heads, a.T, a.hd};
+    const source<N> from = {x, ld, heads, a.T, a.hd};
     const size_t P = whole(a.T), n = a.B * heads * P * HD / 2;
     for_index(s, "attention_rows", to.rows ? n : 0, [=] __device__(size_t i) {
         size_t matrix = i / (P * HD / 2), t = i / (HD / 2) % P, c = i % (HD / 2) * 2;
@@ -67,6 +69,12 @@ static void arrange(dn_stream *s, operand to, const dn_buf *x, size_t ld, size_t
         to.turned[(matrix * HD + c) * (P / 2) + t / 2] =
             paired(from.at(matrix, t, c), from.at(matrix, t + 1, c));
     });
+}
+
+static void arrange(dn_stream *s, operand to, const dn_buf *x, size_t ld, size_t heads,
+                    const dn_attention_shape &a, size_t HD)
+{
+    with_type_of(x, [&](auto at) { arrange_numbers(s, to, at(x), ld, heads, a, HD); });
 }
 
 /* ---- tiles in shared memory: rows of pairs, 16 bytes more apart, so that the lanes of a warp meet in no
@@ -215,9 +223,9 @@ static __device__ size_t heads_key(const dn_attention_shape &a, size_t h)
 
 /* ---- forward ---- */
 
-template <int HD>
+template <int HD, class N>
 __global__ void __launch_bounds__(THREADS, 2)
-    flash_forward(float *o, float *lse, operand q, operand k, operand v, dn_attention_shape a, size_t P,
+    flash_forward(N *o, float *lse, operand q, operand k, operand v, dn_attention_shape a, size_t P,
                   float scale)
 {
     typedef layout<HD> L;
@@ -289,7 +297,7 @@ __global__ void __launch_bounds__(THREADS, 2)
             for (int e = 0; e < 2; e++) {
                 size_t column = 8 * c + 2 * l.t + e;
                 if (column < a.hd)
-                    o[((b * a.T + i) * a.NH + h) * a.hd + column] = sums[c][2 * r + e] * share;
+                    put(&o[((b * a.T + i) * a.NH + h) * a.hd + column], sums[c][2 * r + e] * share);
             }
     }
 }
@@ -297,9 +305,9 @@ __global__ void __launch_bounds__(THREADS, 2)
 /* ---- backward ---- */
 
 /* dq_i = sum over keys j of ds_ij k_j, ds = scale p (d_o . v_j - along), p = e^(score - lse). */
-template <int HD>
+template <int HD, class N>
 __global__ void __launch_bounds__(THREADS, 2)
-    flash_queries(float *dq, operand q, operand k, operand v, operand d_o, const float *lse,
+    flash_queries(N *dq, operand q, operand k, operand v, operand d_o, const float *lse,
                   const float *along, dn_attention_shape a, size_t P, float scale)
 {
     typedef layout<HD> L;
@@ -354,16 +362,16 @@ __global__ void __launch_bounds__(THREADS, 2)
         for (int e = 0; e < 4; e++) {
             size_t i = i0 + l.g + e / 2 * 8, column = 8 * c + 2 * l.t + e % 2;
             if (i < a.T && column < a.hd)
-                dq[(b * a.T + i) * a.ld + h * a.hd + column] = sums[c][e];
+                put(&dq[(b * a.T + i) * a.ld + h * a.hd + column], sums[c][e]);
         }
 }
 
 /* dk_j = sum over queries i of ds_ij q_i, dv_j = sum of p_ij d_o_i: scores are turned, rows are keys. Query
  * heads of a head of keys in order. Fragments of keys and values are read anew for each tile: both sums leave
  * no registers for them. */
-template <int HD>
+template <int HD, class N>
 __global__ void __launch_bounds__(THREADS, 2)
-    flash_keys(float *dk, float *dv, operand q, operand k, operand v, operand d_o, const float *lse,
+    flash_keys(N *dk, N *dv, operand q, operand k, operand v, operand d_o, const float *lse,
                const float *along, dn_attention_shape a, size_t P, float scale)
 {
     typedef layout<HD> L;
@@ -423,8 +431,8 @@ __global__ void __launch_bounds__(THREADS, 2)
             size_t j = j0 + l.g + e / 2 * 8, column = 8 * c + 2 * l.t + e % 2,
                    at = (b * a.T + j) * a.ld + kv * a.hd + column;
             if (j < a.T && column < a.hd) {
-                dk[at] = of_key[c][e];
-                dv[at] = of_value[c][e];
+                put(&dk[at], of_key[c][e]);
+                put(&dv[at], of_value[c][e]);
             }
         }
 }
@@ -439,12 +447,12 @@ static size_t words(const dn_attention_shape &a, size_t heads, size_t HD)
 
 static bool is_ours(const dn_attention_shape &a)
 {
-    return a.hd <= 128 && a.room == 0 && a.first == 0;
+    return a.hd <= DN_NARROW_HEAD && a.room == 0 && a.first == 0;
 }
 
-template <int HD>
-static void run_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
-                        const dn_buf *v, const dn_attention_shape &a)
+template <int HD, class N>
+static void run_forward(dn_stream *s, N *o, dn_buf *lse, const dn_buf *q, const dn_buf *k, const dn_buf *v,
+                        const dn_attention_shape &a)
 {
     typedef layout<HD> L;
     const size_t of_q = words(a, a.NH, HD), of_kv = words(a, a.NKV, HD),
@@ -456,9 +464,9 @@ static void run_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, c
     arrange(s, query, q, a.ld, a.NH, a, HD);
     arrange(s, key, k, a.ld, a.NKV, a, HD);
     arrange(s, value, v, a.ld, a.NKV, a, HD);
-    DN_ALLOW_SHARED(flash_forward<HD>, bytes);
-    DN_RUN(s, flash_forward<HD>, dim3((unsigned)(whole(a.T) / ROWS), (unsigned)a.NH, (unsigned)a.B), THREADS,
-           bytes, numbers(o), numbers(lse), query, key, value, a, whole(a.T),
+    DN_ALLOW_SHARED((flash_forward<HD, N>), bytes);
+    DN_RUN(s, (flash_forward<HD, N>), dim3((unsigned)(whole(a.T) / ROWS), (unsigned)a.NH, (unsigned)a.B),
+           THREADS, bytes, o, numbers(lse), query, key, value, a, whole(a.T),
            (float)(1 / sqrt((double)a.hd)));
 }
 
@@ -466,8 +474,8 @@ static void run_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, c
 void dn_cuda_dots_of_outputs(dn_stream *s, dn_real *along, const dn_buf *d_o, const dn_buf *o,
                              const dn_attention_shape &a);
 
-template <int HD>
-static void run_backward(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o, const dn_buf *q,
+template <int HD, class N>
+static void run_backward(dn_stream *s, N *dq, N *dk, N *dv, const dn_buf *d_o, const dn_buf *q,
                          const dn_buf *k, const dn_buf *v, const dn_buf *o, const dn_buf *lse,
                          const dn_attention_shape &a)
 {
@@ -490,13 +498,34 @@ static void run_backward(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const
     arrange(s, key, k, a.ld, a.NKV, a, HD);
     arrange(s, value, v, a.ld, a.NKV, a, HD);
     dn_cuda_dots_of_outputs(s, along, d_o, o, a);
-    DN_ALLOW_SHARED(flash_queries<HD>, bytes);
-    DN_RUN(s, flash_queries<HD>, dim3(blocks_of_rows, (unsigned)a.NH, (unsigned)a.B), THREADS, bytes,
-           numbers(dq), query, key, value, outer, numbers(lse), along, a, P, scale);
+    DN_ALLOW_SHARED((flash_queries<HD, N>), bytes);
+    DN_RUN(s, (flash_queries<HD, N>), dim3(blocks_of_rows, (unsigned)a.NH, (unsigned)a.B), THREADS, bytes, dq,
+           query, key, value, outer, numbers(lse), along, a, P, scale);
     bytes += 2 * L::turned_words * sizeof(uint32_t);
-    DN_ALLOW_SHARED(flash_keys<HD>, bytes);
-    DN_RUN(s, flash_keys<HD>, dim3(blocks_of_rows, (unsigned)a.NKV, (unsigned)a.B), THREADS, bytes,
-           numbers(dk), numbers(dv), query, key, value, outer, numbers(lse), along, a, P, scale);
+    DN_ALLOW_SHARED((flash_keys<HD, N>), bytes);
+    DN_RUN(s, (flash_keys<HD, N>), dim3(blocks_of_rows, (unsigned)a.NKV, (unsigned)a.B), THREADS, bytes, dk,
+           dv, query, key, value, outer, numbers(lse), along, a, P, scale);
+}
+
+template <class N>
+static void forward_by_size(dn_stream *s, N *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
+                            const dn_buf *v, const dn_attention_shape &a)
+{
+    if (a.hd <= 64)
+        run_forward<64>(s, o, lse, q, k, v, a);
+    else
+        run_forward<128>(s, o, lse, q, k, v, a);
+}
+
+template <class N>
+static void backward_by_size(dn_stream *s, N *dq, N *dk, N *dv, const dn_buf *d_o, const dn_buf *q,
+                             const dn_buf *k, const dn_buf *v, const dn_buf *o, const dn_buf *lse,
+                             const dn_attention_shape &a)
+{
+    if (a.hd <= 64)
+        run_backward<64>(s, dq, dk, dv, d_o, q, k, v, o, lse, a);
+    else
+        run_backward<128>(s, dq, dk, dv, d_o, q, k, v, o, lse, a);
 }
 
 void dn_cuda_mixed_attention_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
@@ -504,10 +533,8 @@ void dn_cuda_mixed_attention_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const
 {
     if (!is_ours(*shape))
         dn_cuda_attention_forward(s, o, lse, q, k, v, shape);
-    else if (shape->hd <= 64)
-        run_forward<64>(s, o, lse, q, k, v, *shape);
     else
-        run_forward<128>(s, o, lse, q, k, v, *shape);
+        with_type_of(o, [&](auto at) { forward_by_size(s, at(o), lse, q, k, v, *shape); });
 }
 
 void dn_cuda_mixed_attention_backward(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o,
@@ -516,9 +543,9 @@ void dn_cuda_mixed_attention_backward(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_b
 {
     if (!is_ours(*shape))
         dn_cuda_attention_backward(s, dq, dk, dv, d_o, q, k, v, o, lse, shape);
-    else if (shape->hd <= 64)
-        run_backward<64>(s, dq, dk, dv, d_o, q, k, v, o, lse, *shape);
     else
-        run_backward<128>(s, dq, dk, dv, d_o, q, k, v, o, lse, *shape);
+        with_type_of(dq, [&](auto at) {
+            backward_by_size(s, at(dq), at(dk), at(dv), d_o, q, k, v, o, lse, *shape);
+        });
 }
 #endif

@@ -3,7 +3,8 @@
  * op(B)' op(A)' is asked for, operands and sizes swapped. What is prepared for a shape is kept with the
  * stream; sums are split in no way that rounds otherwise in another run.
  *
- * In mixed precision products of layers are of copies of both operands in bfloat16, made anew for each.
+ * In mixed precision operands of products of layers are of bfloat16: as they lie, if their handles are narrow and
+ * rows begin at whole 16 bytes, or copies that are made anew for each product. A product may be of bfloat16, too.
  */
 #include "compute/kernels.h"
 #include "device/cuda/cuda.h"
@@ -44,6 +45,7 @@ typedef struct shape {
     uint32_t align_a, align_b, align_c; /* bytes, up to ALIGNED */
     bool adds;                          /* beta is not 0 */
     bool rounded;                       /* A and B are */
+    bool narrow;                        /* C is of bfloat16 */
 } shape;
 
 typedef struct prepared {
@@ -188,7 +190,8 @@ static prepared *prepare(dn_stream *s, products *own, const shape *x)
                                               sizeof second)) &&
         lay_out(s, &p->a, of, a_rows, a_cols, x->lda, x->count, x->stride_a) &&
         lay_out(s, &p->b, of, b_rows, b_cols, x->ldb, x->count, x->stride_b) &&
-        lay_out(s, &p->c, type, x->m, x->n, x->ldc, x->count, x->stride_c) && choose(s, own, p);
+        lay_out(s, &p->c, x->narrow ? CUDA_R_16BF : type, x->m, x->n, x->ldc, x->count, x->stride_c) &&
+        choose(s, own, p);
     if (sound)
         return p;
     free_prepared(p);
@@ -203,7 +206,7 @@ static uint32_t alignment(const void *p, size_t count, size_t stride)
 }
 
 static void multiply(dn_stream *s, shape x, double alpha, const void *a, const void *b, double beta,
-                     dn_buf *c)
+                     void *c)
 {
     x.align_a = alignment(a, x.count, x.stride_a);
     x.align_b = alignment(b, x.count, x.stride_b);
@@ -236,34 +239,62 @@ void dn_cuda_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, si
         multiply(s, x, alpha, a, b, beta, c);
 }
 
-/* Rows of copies begin at multiples of 16 bytes, as tensor cores want it, and the second copy as memory does.
- */
 static size_t in_units(size_t n, size_t unit)
 {
     return (n + unit - 1) / unit * unit;
+}
+
+/* An operand of a product in mixed precision. */
+typedef struct operand {
+    const dn_buf *given;
+    size_t rows, cols, ld;
+    size_t copied; /* numbers of its copy, with what the next one begins behind; 0: it is multiplied as it lies */
+    size_t ld_copied;
+} operand;
+
+static operand operand_of(const dn_buf *given, size_t rows, size_t cols, size_t ld)
+{
+    const bool rounds = sizeof(rounded) == sizeof(uint16_t) && dn_is_narrow(given),
+               is_aligned = ((uintptr_t)dn_narrow_numbers(given) | ld * sizeof(rounded)) % 16 == 0;
+    operand x = {.given = given, .rows = rows, .cols = cols, .ld = ld};
+    if (rounds && is_aligned)
+        return x;
+    x.ld_copied = in_units(cols, 16 / sizeof(rounded));
+    x.copied = in_units(rows * x.ld_copied, ALIGNED / sizeof(rounded));
+    return x;
+}
+
+/* Where it lies, or its copy, which is made in room. */
+static const void *prepared_operand(dn_stream *s, const operand *x, rounded *room)
+{
+    if (!x->copied)
+        return dn_narrow_numbers(x->given);
+    dn_cuda_round_rows(s, room, x->ld_copied, x->given, x->ld, x->rows, x->cols);
+    return room;
 }
 
 void dn_cuda_mixed_gemm_layer(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k,
                               const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, bool add, dn_buf *c,
                               size_t ldc)
 {
-    const size_t a_rows = ta == DN_N ? m : k, a_cols = ta == DN_N ? k : m, b_rows = tb == DN_N ? k : n,
-                 b_cols = tb == DN_N ? n : k;
+    const operand left = operand_of(a, ta == DN_N ? m : k, ta == DN_N ? k : m, lda),
+                  right = operand_of(b, tb == DN_N ? k : n, tb == DN_N ? n : k, ldb);
+    const size_t copied = left.copied + right.copied;
     shape x;
     memset(&x, 0, sizeof x);
-    x.ta = ta, x.tb = tb, x.m = m, x.n = n, x.k = k, x.ldc = ldc, x.count = 1, x.rounded = true;
-    x.lda = in_units(a_cols, 16 / sizeof(rounded)), x.ldb = in_units(b_cols, 16 / sizeof(rounded));
+    x.ta = ta, x.tb = tb, x.m = m, x.n = n, x.k = k, x.ldc = ldc, x.count = 1;
+    x.lda = left.copied ? left.ld_copied : lda, x.ldb = right.copied ? right.ld_copied : ldb;
+    x.rounded = true, x.narrow = dn_is_narrow(c);
     if (m * n * k == 0) {
         dn_cuda_gemm(s, ta, tb, m, n, k, 1, a, lda, b, ldb, add, c, ldc);
         return;
     }
-    size_t of_a = in_units(a_rows * x.lda, ALIGNED / sizeof(rounded));
-    rounded *left = dn_gpu_scratch(s, (of_a + b_rows * x.ldb) * sizeof *left);
-    if (!left)
+    rounded *room = copied > 0 ? dn_gpu_scratch(s, copied * sizeof *room) : NULL;
+    if (copied > 0 && !room)
         return;
-    dn_cuda_round_rows(s, left, x.lda, a, lda, a_rows, a_cols);
-    dn_cuda_round_rows(s, left + of_a, x.ldb, b, ldb, b_rows, b_cols);
-    multiply(s, x, 1, left, left + of_a, add, c);
+    const void *of_a = prepared_operand(s, &left, room),
+               *of_b = prepared_operand(s, &right, room ? room + left.copied : NULL);
+    multiply(s, x, 1, of_a, of_b, add, dn_narrow_numbers(c));
 }
 
 void dn_cuda_gemm_layer(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, const dn_buf *a,

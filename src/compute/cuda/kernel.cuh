@@ -41,10 +41,24 @@ extern "C" {
         }                                                                                                    \
     } while (0)
 
-/* The numbers behind a handle. Kernels write no inputs. */
+/* The numbers behind a handle; of one that is narrow, halves. Kernels write no inputs. */
 static inline dn_real *numbers(const dn_buf *x)
 {
     return (dn_real *)x;
+}
+
+static inline uint16_t *halves(const dn_buf *x)
+{
+    return (uint16_t *)dn_narrow_numbers(x);
+}
+
+/* f(at), where at(handle) are numbers of the type that is behind `like`. In double no backend is narrow. */
+template <class F> static void with_type_of(const dn_buf *like, F f)
+{
+    if constexpr (sizeof(dn_real) == sizeof(float))
+        if (dn_is_narrow(like))
+            return f(halves);
+    f([](const dn_buf *x) { return numbers(x); });
 }
 
 static inline int32_t *numbers(const dn_ids *x)
@@ -73,9 +87,9 @@ static inline unsigned blocks(size_t n, size_t a_block)
     return (unsigned)dn_min((n + a_block - 1) / a_block, (size_t)1 << 20);
 }
 
-/* Numbers that are moved at once. */
-template <int W> struct alignas(W * sizeof(dn_real)) pack {
-    dn_real x[W];
+/* Numbers that are moved at once, by 16 bytes if they are more. */
+template <int W, class T = dn_real> struct alignas(W * sizeof(T) < 16 ? W * sizeof(T) : 16) pack {
+    T x[W];
 };
 
 static inline bool is_aligned(const void *p)

@@ -3,16 +3,6 @@
 
 enum { WARPS = DN_BLOCK / DN_WARP };
 
-static __device__ dn_real value(dn_real x)
-{
-    return x;
-}
-
-static __device__ dn_real value(uint16_t x)
-{
-    return (dn_real)widened(x);
-}
-
 template <class T>
 __global__ void __launch_bounds__(DN_BLOCK) matvec(dn_real *y, size_t ldy, const dn_real *x, size_t ldx,
                                                    const T *w, size_t n, size_t out, size_t in, bool add)

@@ -1,5 +1,5 @@
-/* Rotary positions, alone and behind an RMS norm of each head. */
-#include "compute/cuda/kernel.cuh"
+/* Rotary positions, alone and behind an RMS norm of each head; of dn_real or of bfloat16. */
+#include "compute/cuda/bf16.cuh"
 
 enum { WARPS = DN_BLOCK / DN_WARP };
 
@@ -42,22 +42,24 @@ void dn_cuda_rotary_angles(dn_stream *s, dn_buf *angles, const double *host_freq
 
 /* The pair (x_i, x_{i + half}) of a head, times scale, turned by `sign` times the angle of its row of cosines
  * and sines. */
-static __device__ void turn(dn_real *head, size_t i, size_t half, dn_real low, dn_real high,
-                            const dn_real *row, dn_real sign)
+template <class T>
+static __device__ void turn(T *head, size_t i, size_t half, dn_real low, dn_real high, const dn_real *row,
+                            dn_real sign)
 {
     dn_real c = row[i], s = sign * row[i + half];
-    head[i] = low * c + high * s;
-    head[i + half] = high * c - low * s;
+    put(&head[i], low * c + high * s);
+    put(&head[i + half], high * c - low * s);
 }
 
+template <class T>
 __global__ void __launch_bounds__(DN_BLOCK)
-    rotate(dn_real *x, const dn_real *angles, dn_attention_shape a, dn_real sign)
+    rotate(T *x, const dn_real *angles, dn_attention_shape a, dn_real sign)
 {
     size_t half = a.rot / 2, n = a.B * a.T * a.NH * half, step = gridDim.x * (size_t)DN_BLOCK;
     for (size_t at = blockIdx.x * (size_t)DN_BLOCK + threadIdx.x; at < n; at += step) {
         size_t i = at % half, h = at / half % a.NH, row = at / half / a.NH;
-        dn_real *head = x + row * a.ld + h * a.hd;
-        turn(head, i, half, head[i], head[i + half], angles + row % a.T * a.rot, sign);
+        T *head = x + row * a.ld + h * a.hd;
+        turn(head, i, half, value(head[i]), value(head[i + half]), angles + row % a.T * a.rot, sign);
     }
 }
 
@@ -67,8 +69,10 @@ static void run_rotate(dn_stream *s, const char *name, dn_buf *x, const dn_buf *
     size_t n = shape->B * shape->T * shape->NH * (shape->rot / 2);
     if (n == 0 || !dn_gpu_begin(s, name))
         return;
-    DN_LAUNCH(rotate, blocks(n, DN_BLOCK), DN_BLOCK, 0, dn_gpu_stream(s), numbers(x), numbers(angles), *shape,
-              sign);
+    with_type_of(x, [&](auto at) {
+        DN_LAUNCH(rotate, blocks(n, DN_BLOCK), DN_BLOCK, 0, dn_gpu_stream(s), at(x), numbers(angles), *shape,
+                  sign);
+    });
     dn_gpu_end(s);
 }
 
@@ -84,64 +88,73 @@ void dn_cuda_rotary_backward(dn_stream *s, dn_buf *dy, const dn_buf *angles, con
 
 /* A warp takes a head of a row. What it writes depends on the sum over all that its lanes have read before.
  */
+template <class T>
 __global__ void __launch_bounds__(DN_BLOCK)
-    norm_rotary_forward(dn_real *x, dn_real *rstd, const dn_real *angles, double eps, dn_attention_shape a)
+    norm_rotary_forward(T *x, dn_real *rstd, const dn_real *angles, double eps, dn_attention_shape a)
 {
     size_t at = blockIdx.x * (size_t)WARPS + threadIdx.x / DN_WARP, lane = threadIdx.x % DN_WARP,
            half = a.rot / 2;
     if (at >= a.B * a.T * a.NH)
         return;
     size_t row = at / a.NH;
-    dn_real *head = x + row * a.ld + at % a.NH * a.hd;
+    T *head = x + row * a.ld + at % a.NH * a.hd;
     double squares = 0;
     for (size_t i = lane; i < a.hd; i += DN_WARP)
-        squares += (double)head[i] * (double)head[i];
+        squares += (double)value(head[i]) * (double)value(head[i]);
     dn_real scale = (dn_real)(1 / sqrt(warp_sum(squares) / (double)a.hd + eps));
     for (size_t i = lane; i < half; i += DN_WARP)
-        turn(head, i, half, head[i] * scale, head[i + half] * scale, angles + row % a.T * a.rot, 1);
+        turn(head, i, half, value(head[i]) * scale, value(head[i + half]) * scale,
+             angles + row % a.T * a.rot, 1);
     for (size_t i = a.rot + lane; i < a.hd; i += DN_WARP)
-        head[i] *= scale;
+        put(&head[i], value(head[i]) * scale);
     if (lane == 0)
         rstd[at] = scale;
 }
 
 /* A rotation keeps dot products, so the mean of dy y may be taken before both are turned back. */
+template <class T>
 __global__ void __launch_bounds__(DN_BLOCK)
-    norm_rotary_backward(dn_real *dy, const dn_real *y, const dn_real *rstd, const dn_real *angles,
-                         dn_attention_shape a)
+    norm_rotary_backward(T *dy, const T *y, const dn_real *rstd, const dn_real *angles, dn_attention_shape a)
 {
     size_t at = blockIdx.x * (size_t)WARPS + threadIdx.x / DN_WARP, lane = threadIdx.x % DN_WARP,
            half = a.rot / 2;
     if (at >= a.B * a.T * a.NH)
         return;
     size_t row = at / a.NH, start = row * a.ld + at % a.NH * a.hd;
-    dn_real *d = dy + start;
-    const dn_real *out = y + start;
+    T *d = dy + start;
+    const T *out = y + start;
     double along = 0;
     for (size_t i = lane; i < a.hd; i += DN_WARP)
-        along += (double)d[i] * (double)out[i];
+        along += (double)value(d[i]) * (double)value(out[i]);
     dn_real mean = (dn_real)(warp_sum(along) / (double)a.hd), scale = rstd[at];
     for (size_t i = lane; i < half; i += DN_WARP)
-        turn(d, i, half, scale * (d[i] - out[i] * mean), scale * (d[i + half] - out[i + half] * mean),
-             angles + row % a.T * a.rot, -1);
+        turn(d, i, half, scale * (value(d[i]) - value(out[i]) * mean),
+             scale * (value(d[i + half]) - value(out[i + half]) * mean), angles + row % a.T * a.rot, -1);
     for (size_t i = a.rot + lane; i < a.hd; i += DN_WARP)
-        d[i] = scale * (d[i] - out[i] * mean);
+        put(&d[i], scale * (value(d[i]) - value(out[i]) * mean));
 }
 
 void dn_cuda_norm_rotary_forward(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_buf *angles, double eps,
                                  const dn_attention_shape *shape)
 {
     size_t n = shape->B * shape->T * shape->NH;
-    if (n > 0)
-        DN_RUN(s, norm_rotary_forward, (unsigned)((n + WARPS - 1) / WARPS), DN_BLOCK, 0, numbers(x),
-               numbers(rstd), numbers(angles), eps, *shape);
+    unsigned grid = (unsigned)((n + WARPS - 1) / WARPS);
+    if (n == 0)
+        return;
+    with_type_of(x, [&](auto at) {
+        DN_RUN(s, norm_rotary_forward, grid, DN_BLOCK, 0, at(x), numbers(rstd), numbers(angles), eps, *shape);
+    });
 }
 
 void dn_cuda_norm_rotary_backward(dn_stream *s, dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
                                   const dn_buf *angles, const dn_attention_shape *shape)
 {
     size_t n = shape->B * shape->T * shape->NH;
-    if (n > 0)
-        DN_RUN(s, norm_rotary_backward, (unsigned)((n + WARPS - 1) / WARPS), DN_BLOCK, 0, numbers(dy),
-               numbers(y), numbers(rstd), numbers(angles), *shape);
+    unsigned grid = (unsigned)((n + WARPS - 1) / WARPS);
+    if (n == 0)
+        return;
+    with_type_of(dy, [&](auto at) {
+        DN_RUN(s, norm_rotary_backward, grid, DN_BLOCK, 0, at(dy), at(y), numbers(rstd), numbers(angles),
+               *shape);
+    });
 }

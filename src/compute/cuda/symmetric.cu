@@ -1,22 +1,25 @@
 /* Products that are symmetric: as products are, and then both halves are made one. */
-#include "compute/cuda/kernel.cuh"
+#include "compute/cuda/bf16.cuh"
 
 extern "C" void dn_cuda_scale_rows(dn_stream *s, dn_buf *c, size_t m, size_t n, size_t ldc, double beta);
 
+template <class T>
 __global__ void __launch_bounds__(DN_BLOCK)
-    scale_rows(dn_real *c, size_t m, size_t n, size_t ldc, dn_real beta)
+    scale_rows(T *c, size_t m, size_t n, size_t ldc, dn_real beta)
 {
     size_t step = gridDim.x * (size_t)DN_BLOCK;
     for (size_t at = blockIdx.x * (size_t)DN_BLOCK + threadIdx.x; at < m * n; at += step) {
-        dn_real *own = &c[at / n * ldc + at % n];
-        *own = beta == 0 ? 0 : beta * *own;
+        T *own = &c[at / n * ldc + at % n];
+        put(own, beta == 0 ? 0 : beta * value(*own));
     }
 }
 
 /* For gemm.c: what a product of no terms leaves. */
 void dn_cuda_scale_rows(dn_stream *s, dn_buf *c, size_t m, size_t n, size_t ldc, double beta)
 {
-    DN_RUN(s, scale_rows, blocks(m * n, DN_BLOCK), DN_BLOCK, 0, numbers(c), m, n, ldc, (dn_real)beta);
+    with_type_of(c, [&](auto at) {
+        DN_RUN(s, scale_rows, blocks(m * n, DN_BLOCK), DN_BLOCK, 0, at(c), m, n, ldc, (dn_real)beta);
+    });
 }
 
 /* Above the diagonal and on it c += beta d + gamma I; what stands below becomes what stands above. d NULL: no

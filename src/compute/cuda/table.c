@@ -30,6 +30,7 @@ const dn_kernels *dn_cuda_mixed_kernels(void)
     mixed = (dn_kernels){
         .name = DN_CUDA_NAME "-bf16",
         .plain = DN_CUDA_NAME,
+        .narrow = sizeof(dn_real) == sizeof(float),
 #define OP(name, ...) .name = dn_cuda_mixed_##name ? dn_cuda_mixed_##name : dn_cuda_##name,
 #include "compute/ops.h"
 #undef OP

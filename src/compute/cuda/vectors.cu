@@ -4,10 +4,14 @@
 typedef dn_real (&one)[1];
 typedef dn_real (&two)[2];
 
+template <class T> static void set_all(dn_stream *s, T *x, size_t n, dn_real own)
+{
+    for_each<0, 1>(s, "fill", arrays<1, T>{{x}}, n, [=] __device__(one e) { e[0] = own; });
+}
+
 void dn_cuda_fill(dn_stream *s, dn_buf *x, size_t n, double value)
 {
-    dn_real own = (dn_real)value;
-    for_each<0, 1>(s, "fill", arrays<1>{{numbers(x)}}, n, [=] __device__(one e) { e[0] = own; });
+    with_type_of(x, [&](auto at) { set_all(s, at(x), n, (dn_real)value); });
 }
 
 void dn_cuda_copy(dn_stream *s, dn_buf *y, const dn_buf *x, size_t n)

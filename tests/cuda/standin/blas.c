@@ -1,6 +1,8 @@
 /* The stand-in's products: column-major, sums in double. */
 #include "cublasLt.h"
 
+#include "../../support/bf16.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,7 +137,8 @@ static bool fits(cublasLtMatmulDesc_t p, cublasLtMatrixLayout_t a, cublasLtMatri
     cublasLtMatrixLayout_t all[] = {a, b, c};
     bool sound = rows_of(a, p->ta) == c->rows && rows_of(b, !p->tb) == c->cols &&
                  rows_of(a, !p->ta) == rows_of(b, p->tb) &&
-                 (p->compute == CUBLAS_COMPUTE_64F) == (c->type == CUDA_R_64F) && p->scale == c->type;
+                 (p->compute == CUBLAS_COMPUTE_64F) == (c->type == CUDA_R_64F) &&
+                 p->scale == (c->type == CUDA_R_16BF ? CUDA_R_32F : c->type);
     sound = sound && a->type == b->type &&
             (a->type == c->type || (a->type == CUDA_R_16BF && c->type == CUDA_R_32F));
     for (int i = 0; i < 3; i++)
@@ -172,13 +175,19 @@ typedef struct multiplication {
 
 static double get(const struct standin_layout *of, const void *x, int64_t at)
 {
-    if (of->type == CUDA_R_16BF) {
-        uint32_t bits = (uint32_t)((const uint16_t *)x)[at] << 16;
-        float half;
-        memcpy(&half, &bits, sizeof half);
-        return (double)half;
-    }
+    if (of->type == CUDA_R_16BF)
+        return of_bf16(((const uint16_t *)x)[at]);
     return of->type == CUDA_R_64F ? ((const double *)x)[at] : (double)((const float *)x)[at];
+}
+
+static void put(const struct standin_layout *of, void *x, int64_t at, double sum)
+{
+    if (of->type == CUDA_R_16BF)
+        ((uint16_t *)x)[at] = nearest_bf16(sum);
+    else if (of->type == CUDA_R_64F)
+        ((double *)x)[at] = sum;
+    else
+        ((float *)x)[at] = (float)sum;
 }
 
 static void run_multiplication(void *own)
@@ -199,10 +208,7 @@ static void run_multiplication(void *own)
                 for (uint64_t l = 0; l < depth; l++, a += step_a, b += step_b)
                     sum += get(&x->of_a, x->a, a) * get(&x->of_b, x->b, b);
                 sum = x->alpha * sum + (x->beta == 0 ? 0 : x->beta * get(&x->of_d, x->d, at));
-                if (x->of_d.type == CUDA_R_64F)
-                    ((double *)x->d)[at] = sum;
-                else
-                    ((float *)x->d)[at] = (float)sum;
+                put(&x->of_d, x->d, at, sum);
             }
 }
 
