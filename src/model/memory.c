@@ -3,7 +3,7 @@
  *
  * One allocation, in this order (N = room, every part starts on a multiple of DN_ARENA_ALIGN):
  *
- *     angles [T,rot] | y [N,C], gain, dgain | before [N,C] | low [2,N,rank] | wide [N, widest] | dy [N,C] | of each slot:
+ *     angles [T,rot] | y [N,C], gain, dgain | before [N,C] | low [2,N,rank] | wide [N, widest] | rounded | dy [N,C] | of each slot:
  *     tokens, targets [N] | x [N,C] | outputs [L,N,C] | messages of channels | layer 0 | layer 1 ...
  *
  * angles for attention, y and gains for norms with gains, before for layers side by side, the last layer with
@@ -42,6 +42,7 @@ static dn_pass pass_of(const dn_spec *spec, const extent *e, int tp_size, int tp
                      .room = room_of(spec, e),
                      .n_sequences = e->n_sequences,
                      .cache_bf16 = e->cache_bf16,
+                     .narrow = spec->narrow && !e->n_sequences && spec->classes == 0 && spec->lora.rank == 0 && spec->mlp.lags <= 1,
                      .tp_size = tp_size,
                      .tp_rank = tp_rank,
                      .vocab = dn_layer_vocab_shard(spec, tp_size, tp_rank)};
@@ -110,7 +111,7 @@ static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_ra
     if (e->n_sequences)
         pass.positions = dn_arena_take(own, N * sizeof(int32_t));
     if (spec->norm.gain) {
-        pass.y = dn_layer_take(own, N * spec->C);
+        pass.y = dn_layer_take_activations(&pass, own, N, spec->C);
         pass.gain = dn_layer_take(own, dn_layer_gain_size(spec));
         pass.dgain = dn_layer_take(own, dn_layer_gain_size(spec));
     }
@@ -119,6 +120,8 @@ static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_ra
     if (spec->lora.rank > 0)
         pass.low = dn_layer_take(own, dn_size_mul(2 * spec->lora.rank, N));
     pass.wide = dn_layer_take(own, N * widest);
+    if (pass.narrow)
+        pass.rounded = dn_layer_take_narrow(own, N * dn_max(widest, spec->C));
     pass.dy = dn_layer_take(shared, N * spec->C);
     for (size_t s = 0; s < e->n_slots; s++) {
         pass.tokens = dn_arena_take(own, N * sizeof(int32_t));
@@ -266,7 +269,8 @@ dn_status dn_model_create(const dn_spec *spec, const dn_model_parts *parts, dn_m
     dn_model *model = describe(spec, &e);
     if (!model)
         return dn_fail(DN_ERR_MEMORY, "no memory to describe a model of %zu layers", spec->L);
-    const footprint need = measure(spec, &e, tp_size, tp_rank);
+    model->spec.narrow = spec->narrow && parts->stream->kernels->narrow;
+    const footprint need = measure(&model->spec, &e, tp_size, tp_rank);
     model->memory_bytes = need.own;
     dn_status status = dn_device_alloc(parts->stream, model->memory_bytes, &model->memory);
     if (status != DN_OK) {
@@ -280,7 +284,7 @@ dn_status dn_model_create(const dn_spec *spec, const dn_model_parts *parts, dn_m
                                                  e.B, spec->T, dn_error_message());
     }
     dn_arena own = {.base = model->memory, .capacity = model->memory_bytes};
-    dn_arena exchanged = {.base = parts->exchange, .capacity = measure(spec, &e, tp_size, 0).exchanged};
+    dn_arena exchanged = {.base = parts->exchange, .capacity = measure(&model->spec, &e, tp_size, 0).exchanged};
     lay_out(&model->spec, &e, tp_size, tp_rank, model->slots, &own, &exchanged);
     model->slots[0].pass.rows = model->rows;
     model->lowest = dn_model_lowest(spec, parts->params);

@@ -55,7 +55,7 @@ static size_t prefix_of(const dn_spec *spec)
 typedef struct kept {
     size_t heads, kv_heads, W, WKV;
     dn_norm norm;
-    dn_buf *qkv; /* [N,W+2WKV]: q | k | v of a position; q and k normalized (if they are) and rotated */
+    dn_buf *qkv; /* [N,W+2WKV]: q | k | v of a position; q and k normalized (if they are) and rotated; activations, as o is */
     dn_buf *n; /* [N,W+2WKV]: the same before gains of heads and rotation, if there are gains; v as it is */
     dn_buf *q_rstd, *k_rstd; /* [N,heads], [N,kv_heads], if they are normalized */
     dn_buf *o, *lse;         /* [N,W], [B,heads,T]: before the projection */
@@ -111,12 +111,30 @@ static size_t own_kv_heads(const dn_pass *pass)
     return dn_range_size(dn_shard_range(pass->spec->attention.NKV, 1, pass->tp_size, pass->tp_rank));
 }
 
+/* Whether q, k, v and o, and their gradients, are of bfloat16. Gains of heads and prefixes are for dn_real. */
+static bool is_narrow(const dn_pass *pass)
+{
+    const dn_attention_spec *a = &pass->spec->attention;
+    return dn_layer_is_narrow(pass, a->hd) && a->hd <= DN_NARROW_HEAD && !a->qk_gain && pass->spec->prompt == 0;
+}
+
+/* Elements of dn_real per position that n of q, k and v take. */
+static size_t taken(const dn_pass *pass, size_t n)
+{
+    return is_narrow(pass) ? n * sizeof(uint16_t) / sizeof(dn_real) : n;
+}
+
 /* The gradients of q, k and v; and that of o where it is wider than dy. */
 static size_t wide(const dn_pass *pass)
 {
     const dn_attention_spec *a = &pass->spec->attention;
     size_t WKV = own_kv_heads(pass) * a->hd, W = a->NH / a->NKV * WKV;
-    return W + 2 * WKV + (W > pass->spec->C ? W : 0);
+    return taken(pass, W + 2 * WKV) + taken(pass, W > pass->spec->C ? W : 0);
+}
+
+static dn_buf *take(const dn_pass *pass, dn_arena *own, size_t n)
+{
+    return is_narrow(pass) ? dn_layer_take_narrow(own, pass->room * n) : dn_layer_take(own, pass->room * n);
 }
 
 static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shared)
@@ -129,14 +147,14 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
     k->W = k->heads * a->hd;
     k->WKV = k->kv_heads * a->hd;
     dn_norm_lay(pass, &k->norm, norm_of(pass->spec), own);
-    k->qkv = dn_layer_take(own, N * (k->W + 2 * k->WKV));
+    k->qkv = take(pass, own, k->W + 2 * k->WKV);
     if (a->qk_gain)
         k->n = dn_layer_take(own, N * (k->W + 2 * k->WKV));
     if (a->qk_norm) {
         k->q_rstd = dn_layer_take(own, N * k->heads);
         k->k_rstd = dn_layer_take(own, N * k->kv_heads);
     }
-    k->o = dn_layer_take(own, N * k->W);
+    k->o = take(pass, own, k->W);
     k->lse = dn_layer_take(own, N * k->heads);
     if (pass->cache_bf16)
         k->held = dn_layer_take(own, dn_size_mul(2 * k->WKV, pass->spec->T));
@@ -351,13 +369,13 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
     size_t N = pass->B * pass->T, W = m->W, WKV = m->WKV;
     dn_attention_shape shape = shape_of(pass, m, m->heads);
     dn_buf *q = m->qkv, *k = dn_at(m->qkv, m->W), *v = dn_at(m->qkv, W + WKV);
-    dn_buf *dqkv = pass->wide, *dq = dqkv, *dk = dn_at(dqkv, W), *dv = dn_at(dqkv, W + WKV);
-    dn_buf *d_o = W > spec->C ? dn_at(dqkv, N * (W + 2 * WKV)) : pass->dy;
+    dn_buf *dqkv = dn_alike(pass->wide, m->qkv), *dq = dqkv, *dk = dn_at(dqkv, W), *dv = dn_at(dqkv, W + WKV);
+    dn_buf *d_o = W > spec->C ? dn_at(dqkv, N * (W + 2 * WKV)) : dn_alike(pass->dy, m->o);
     const dn_buf *dx = dn_layer_input(pass, false); /* [N,C] */
 
     if (spec->attention.o_bias)
         dn_bias_backward(s, dx, dn_layer_weight(pass, layer, o_bias_of(spec)), N);
-    dn_linear_backward(s, d_o, dx, m->o, dn_layer_weight(pass, layer, O), N);          /* [N,W] */
+    dn_linear_backward(s, d_o, dn_layer_rounded(pass, dx, spec->C), m->o, dn_layer_weight(pass, layer, O), N); /* [N,W] */
     const dn_adapters adapters = adapters_of(spec);
     dn_adapter_backward(pass, layer, &adapters, DN_ROLE_O, d_o, m->o, dx, spec->C);
     s->kernels->attention_backward(s, dq, dk, dv, d_o, q, k, v, m->o, m->lse, &shape); /* [N,W+2WKV] */
@@ -367,7 +385,7 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
     if (spec->attention.qkv_bias)
         dn_bias_backward(s, dqkv, dn_layer_weight(pass, layer, QKV_BIAS), N);
     const dn_buf *y = dn_norm_output(pass, layer, &m->norm);                      /* [N,C] */
-    dn_linear_backward(s, pass->dy, dqkv, y, dn_layer_weight(pass, layer, Q), N); /* dy [N,C] */
+    dn_linear_backward(s, pass->dy, dn_layer_rounded(pass, dqkv, W + 2 * WKV), y, dn_layer_weight(pass, layer, Q), N); /* dy [N,C] */
     for (size_t i = Q; i <= V; i++)
         dn_adapter_backward(pass, layer, &adapters, (dn_role)(DN_ROLE_Q + i), pass->dy, y, dn_at(dqkv, column_of(m, i)),
                             W + 2 * WKV);

@@ -57,7 +57,7 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
         return;
     }
     k->logits_rows = dn_head_rows(pass->spec, pass->tp_size, pass->room);
-    k->logits = dn_layer_take(own, k->logits_rows * pass->vocab.n);
+    k->logits = dn_layer_take_activations(pass, own, k->logits_rows, pass->vocab.n);
     for (size_t i = 0; i < 2 && pass->tp_size > 1; i++)
         k->parts[i] = dn_layer_take(shared, 3 * k->logits_rows);
 }

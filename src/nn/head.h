@@ -8,7 +8,7 @@ typedef struct dn_head_kept {
     dn_norm norm;
     dn_buf *next; /* [n_sequences,V]: with a cache, the logits of all words; without tp that is logits */
     size_t logits_rows; /* positions that the head processes at a time */
-    dn_buf *logits;     /* [logits_rows, words.n]; symmetric with a cache */
+    dn_buf *logits;     /* [logits_rows, words.n], activations; symmetric with a cache */
     dn_buf *parts[2]; /* [logits_rows,3]: partial cross-entropy, double-buffered; symmetric; NULL: tp has size
                          1 */
     const dn_buf *all_parts[DN_MAX_RANKS]; /* views of one of them on each rank of tp */

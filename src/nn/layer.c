@@ -55,6 +55,19 @@ dn_buf *dn_layer_take(dn_arena *arena, size_t elements)
     return dn_arena_take(arena, dn_size_mul(elements, sizeof(dn_real)));
 }
 
+dn_buf *dn_layer_take_narrow(dn_arena *arena, size_t elements)
+{
+    return dn_narrow(dn_arena_take(arena, dn_size_mul(elements, sizeof(uint16_t))));
+}
+
+const dn_buf *dn_layer_rounded(dn_pass *pass, const dn_buf *x, size_t cols)
+{
+    if (!pass->rounded || dn_is_narrow(x))
+        return x;
+    pass->stream->kernels->to_bf16(pass->stream, dn_narrow_numbers(pass->rounded), x, pass->B * pass->T * cols);
+    return pass->rounded;
+}
+
 dn_buf *dn_layer_input(const dn_pass *pass, bool first)
 {
     if (pass->spec->parallel != DN_YES)

@@ -39,6 +39,7 @@ typedef struct dn_pass {
     dn_stream *stream;
     size_t n_sequences;       /* of the cache; 0: there is none, and positions count from 0 in each sequence */
     bool cache_bf16;          /* keys and values in the cache are bfloat16 */
+    bool narrow;              /* what products read is of bfloat16, as far as dn_layer_is_narrow says so */
     dn_buf *angle_table;      /* [T,rot]: of rotary positions (dn_rotary_fill); NULL without attention */
     dn_progress_fn *progress; /* or NULL; see dn_model_on_progress */
     void *progress_context;
@@ -62,9 +63,10 @@ typedef struct dn_pass {
                      what a layer adds to x. Symmetric over tp */
     dn_buf *wide; /* [N, the widest layer's width]: temporary of a layer within one forward or backward */
     dn_buf *before; /* [N,C]: x, or its gradient, before a block whose layers stand side by side changed it */
-    dn_buf *y;    /* [N,C]: a normalized input times its gain; this, gain and dgain only with gains */
+    dn_buf *y;    /* [N,C]: a normalized input times its gain, activations; this, gain and dgain only with gains */
     dn_buf *gain, *dgain; /* [dn_layer_gain_size] */
     dn_buf *outputs;      /* [L,room,C]: of the embedding and of all blocks but the last; only for SHERL, or where the spec says so */
+    dn_buf *rounded;      /* [N, the widest that dn_layer_rounded is asked for]; NULL unless narrow */
     dn_buf *low;          /* [2,room,rank]: between an adapter's matrices; only with adapters */
 } dn_pass;
 
@@ -148,8 +150,26 @@ static inline const dn_weight *dn_layer_weight(const dn_pass *pass, const dn_lay
     return dn_weights_of(pass->weights, layer->first_param + which);
 }
 
-/** Takes `elements` elements from an arena. */
+/** Takes `elements` elements from an arena; the other one, of bfloat16 by a narrow handle. */
 dn_buf *dn_layer_take(dn_arena *arena, size_t elements);
+dn_buf *dn_layer_take_narrow(dn_arena *arena, size_t elements);
+
+/** Whether activations in rows of `cols`, which only products and the kernels between them read, are of bfloat16: rows then begin at
+ * whole 16 bytes, as products want them. */
+static inline bool dn_layer_is_narrow(const dn_pass *pass, size_t cols)
+{
+    return pass->narrow && cols % 8 == 0;
+}
+
+/** Takes such activations [rows, cols]. */
+static inline dn_buf *dn_layer_take_activations(const dn_pass *pass, dn_arena *arena, size_t rows, size_t cols)
+{
+    return dn_layer_is_narrow(pass, cols) ? dn_layer_take_narrow(arena, rows * cols) : dn_layer_take(arena, rows * cols);
+}
+
+/** x [N,cols] as several products are to read it: if the pass is narrow, and x is not, a copy of bfloat16, made once for all of
+ * them, valid until the next call. */
+const dn_buf *dn_layer_rounded(dn_pass *pass, const dn_buf *x, size_t cols);
 
 /** The vocabulary shard of a rank of tp. */
 dn_vocab_shard dn_layer_vocab_shard(const dn_spec *spec, int tp_size, int rank);
@@ -197,7 +217,7 @@ void dn_layer_scatter(dn_stream *s, const dn_weight *vector, double a, const dn_
 /* The norm in front of a layer. */
 typedef struct dn_norm {
     size_t gain;      /* index of the gain among its layer's parameters, if norms have gains; a bias follows */
-    dn_buf *n, *rstd; /* [N,C], [N]: normalized, without gain */
+    dn_buf *n, *rstd; /* [N,C], [N]: normalized, without gain, activations; their factors */
 } dn_norm;
 
 /** Describes the parameters number `at` and on of a layer, which are its norm's, in block `index` by that name; returns how

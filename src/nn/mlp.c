@@ -23,7 +23,7 @@
 typedef struct kept {
     size_t H, S; /* this rank's hidden columns; those of h */
     dn_norm norm;
-    dn_buf *h; /* [N,S]: relu squared's result; h, or g | h of a position */
+    dn_buf *h; /* [N,S], activations: relu squared's result; h, or g | h of a position */
 } kept;
 
 static bool in_place(const dn_spec *spec)
@@ -101,8 +101,8 @@ static size_t own_hidden(const dn_pass *pass)
  * lag. */
 static size_t wide(const dn_pass *pass)
 {
-    size_t n = stacked(pass->spec), H = own_hidden(pass);
-    return n * H + (in_place(pass->spec) ? 0 : H) + (pass->spec->mlp.lags > 1 ? pass->spec->C : 0);
+    size_t H = own_hidden(pass), n = (stacked(pass->spec) + !in_place(pass->spec)) * H + (pass->spec->mlp.lags > 1 ? pass->spec->C : 0);
+    return dn_layer_is_narrow(pass, H) ? n * sizeof(uint16_t) / sizeof(dn_real) : n;
 }
 
 static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shared)
@@ -111,7 +111,13 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
     k->H = own_hidden(pass);
     k->S = stacked(pass->spec) * k->H;
     dn_norm_lay(pass, &k->norm, gain_of(pass->spec), own);
-    k->h = dn_layer_take(own, pass->room * k->S);
+    k->h = dn_layer_is_narrow(pass, k->H) ? dn_layer_take_narrow(own, pass->room * k->S) : dn_layer_take(own, pass->room * k->S);
+}
+
+/* pass->wide for numbers like those of h. */
+static dn_buf *temporary(const dn_pass *pass, const kept *m)
+{
+    return dn_alike(pass->wide, m->h);
 }
 
 static double flops(const dn_spec *spec)
@@ -142,7 +148,7 @@ static void add_lag(const dn_pass *pass, const dn_layer *layer, const kept *m, c
     }
 }
 
-/* a [N,H] of what is in h, which relu squared's overwrites; otherwise in pass->wide. */
+/* a [N,H] of what is in h, which relu squared's overwrites; otherwise it is temporary. */
 static dn_buf *activate(dn_pass *pass, const kept *m, bool first)
 {
     dn_stream *s = pass->stream;
@@ -153,11 +159,12 @@ static dn_buf *activate(dn_pass *pass, const kept *m, bool first)
             s->kernels->relu2_forward(s, m->h, N * m->H);
         return m->h;
     }
+    dn_buf *a = temporary(pass, m);
     if (mlp->gated)
-        s->kernels->glu_forward(s, pass->wide, m->h, mlp->act, N, m->H);
+        s->kernels->glu_forward(s, a, m->h, mlp->act, N, m->H);
     else
-        s->kernels->activation_forward(s, pass->wide, m->h, mlp->act, N * m->H);
-    return pass->wide;
+        s->kernels->activation_forward(s, a, m->h, mlp->act, N * m->H);
+    return a;
 }
 
 /* Returns the gradient of h [N,S] from da [N,H], that of a; a is needed no more. */
@@ -167,8 +174,9 @@ static dn_buf *activate_back(dn_pass *pass, const kept *m, dn_buf *da)
     const dn_mlp_spec *mlp = &pass->spec->mlp;
     size_t N = pass->B * pass->T;
     if (mlp->gated) {
-        s->kernels->glu_backward(s, pass->wide, da, m->h, mlp->act, N, m->H);
-        return pass->wide;
+        dn_buf *dh = temporary(pass, m);
+        s->kernels->glu_backward(s, dh, da, m->h, mlp->act, N, m->H);
+        return dh;
     }
     if (in_place(pass->spec))
         s->kernels->relu2_backward(s, da, m->h, N * m->H);
@@ -208,14 +216,14 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
     dn_stream *s = pass->stream;
     size_t B = pass->B, T = pass->T, N = B * T, C = pass->spec->C, lags = pass->spec->mlp.lags, H = m->H,
            S = m->S;
-    dn_buf *da = in_place(pass->spec) ? pass->wide : dn_at(pass->wide, N * S), *lagged = dn_at(da, N * H);
+    dn_buf *da = dn_at(temporary(pass, m), in_place(pass->spec) ? 0 : N * S), *lagged = dn_at(da, N * H);
     const dn_buf *dx = dn_layer_input(pass, true); /* [N,C] */
     size_t down = down_of(pass->spec);
 
     if (pass->spec->mlp.bias)
         dn_bias_backward(s, dx, dn_layer_weight(pass, layer, down_bias_of(pass->spec)), N);
     const dn_buf *a = activate(pass, m, false);                              /* [N,H] */
-    dn_linear_backward(s, da, dx, a, dn_layer_weight(pass, layer, down), N); /* [N,H] */
+    dn_linear_backward(s, da, dn_layer_rounded(pass, dx, C), a, dn_layer_weight(pass, layer, down), N); /* [N,H] */
     const dn_adapters adapters = adapters_of(pass->spec);
     dn_adapter_backward(pass, layer, &adapters, DN_ROLE_DOWN, da, a, dx, C);
     const dn_buf *dh = activate_back(pass, m, da);                           /* [N,S] */

@@ -25,7 +25,7 @@ size_t dn_norm_describe(const dn_spec *spec, dn_param *params, size_t at, size_t
 void dn_norm_lay(const dn_pass *pass, dn_norm *norm, size_t gain, dn_arena *own)
 {
     norm->gain = gain;
-    norm->n = dn_layer_take(own, pass->room * pass->spec->C);
+    norm->n = dn_layer_take_activations(pass, own, pass->room, pass->spec->C);
     norm->rstd = dn_layer_take(own, pass->room);
 }
 

@@ -95,6 +95,7 @@ typedef struct dn_spec {
     dn_choice tied;     /* the head is the embedding */
     size_t max_positions; /* that the model is for, at least T; given: 0 is T */
     const dn_names *names;
+    bool narrow;    /* activations that products read may be of bfloat16, as the precision and the device have it (dn_precision_narrows) */
     size_t classes; /* that the head tells sequences into (nn/classifier.c); 0: it predicts tokens */
     size_t prompt;  /* keys and values that each attention has before all positions, trained: a prefix; not with a cache */
     uint64_t unprompted; /* blocks whose attention has none, one bit each; from 64 on all have */

@@ -46,6 +46,8 @@ static dn_status open_params(dn_instance *instance, bool training)
     if (status == DN_OK)
         status = dn_weights_create(instance->params, plan->n_params, unit_of, mesh, plan->gather,
                                    instance->stream, &instance->weights);
+    if (status == DN_OK && plan->spec.narrow && instance->stream->kernels->narrow)
+        status = dn_weights_narrow_units(instance->weights, plan->spec.tied == DN_YES);
     free(unit_of);
     return status;
 }

@@ -96,7 +96,7 @@ typedef struct purpose {
     int n_workers; /* of tp */
 } purpose;
 
-/* As it was trained, but on another mesh and B sequences at a time. Stages were cut, and channels laid, for the trained length. */
+/* As it was trained, but on another mesh, B sequences at a time, and in float. Stages were cut, and channels laid, for the trained length. */
 static dn_status plan_for(dn_plan *plan, dn_config *config, int64_t trained_length, const purpose *p)
 {
     dn_config trained = *config;
@@ -104,6 +104,7 @@ static dn_status plan_for(dn_plan *plan, dn_config *config, int64_t trained_leng
     config->dp_size = config->pp_size = config->fs_size = 1;
     config->tp_size = p->n_workers;
     *config->link_pp = '\0'; /* may name one for each boundary */
+    strcpy(config->precision, "float"); /* what is not trained is read so, on any processor */
     config->batch_size = config->device_batch_size = (int64_t)p->B;
     DN_TRY(dn_plan_whole(config, &trained, p->n_workers, plan));
     if (p->n_sequences)
@@ -139,11 +140,11 @@ static dn_status plan_foreign(dn_plan *plan, const char *path, const purpose *p)
     return plan_for(plan, &config, config.sequence_length, p);
 }
 
-/* A worker has its threads from the launcher. What is not trained is read in float, on any processor. */
-static dn_status open_stream(dn_loaded_model *model, bool training)
+/* A worker has its threads from the launcher. */
+static dn_status open_stream(dn_loaded_model *model)
 {
     const char *kernels, *threads = getenv("OMP_NUM_THREADS");
-    DN_TRY(dn_kernels_of_precision(training ? model->plan.config.precision : "float", &kernels));
+    DN_TRY(dn_kernels_of_precision(model->plan.config.precision, &kernels));
     if (!model->alone)
         return dn_stream_create(kernels, threads ? atoi(threads) : 1, &model->stream);
     dn_topo *topo;
@@ -171,7 +172,7 @@ static dn_status open_instance(dn_loaded_model *model, bool training)
 {
     if (model->alone)
         DN_TRY(dn_device_select(model->plan.config.device, model->plan.config.device_debug));
-    DN_TRY(open_stream(model, training));
+    DN_TRY(open_stream(model));
     if (model->alone)
         DN_TRY(dn_comm_create_alone(training ? model->plan.arena_bytes : model->plan.model_bytes, &model->comm));
     DN_TRY(dn_mesh_create(model->comm, model->plan.mesh, &model->mesh));

@@ -406,6 +406,8 @@ static dn_status measure_stage(const dn_plan *plan, int stage, dn_param *params,
     for (int i = 0; i < 7; i++)
         out->arena = dn_size_add(out->arena, training[i]);
     out->private = dn_model_activation_bytes(spec, plan->micro_batch, n_slots, size[DN_TP]);
+    if (spec->narrow)
+        out->private = dn_size_add(out->private, dn_weights_narrow_bytes(params, n, unit_of, size));
     return DN_OK;
 }
 
@@ -583,6 +585,7 @@ static dn_status plan_spec(const dn_config *c, const dn_tuning *tuning, dn_spec 
         DN_TRY(dn_globs_parse(c->trainable, "trainable", "configuration", &spec->trained));
     DN_TRY(plan_scaling(c, &spec->attention));
     DN_TRY(dn_model_complete(spec));
+    spec->narrow = dn_precision_narrows(c->precision, c->device);
     spec->classes = tuning->classes;
     spec->prompt = tuning->prompt;
     spec->unprompted = tuning->unprompted;

@@ -41,6 +41,28 @@ static void a_rank_of_tp_needs_its_share(void **state)
     assert_int_equal(dn_model_heap_bytes(&spec, 3, 1, 1), 0);
 }
 
+/* Normalized inputs, q, k, v and o, what stands between an MLP's matrices, and logits, where rows are whole 16 bytes; not with lags or
+ * adapters. The widest temporary numbers are the MLP's; beside them is room to round as many. */
+static void activations_in_bfloat16_take_what_their_numbers_do(void **state)
+{
+    (void)state;
+    dn_spec real = whole_spec(shape), narrow;
+    size_t N = 3 * 16, C = 32, L = 3, F = 128, V = 48, saved = sizeof(dn_real) - sizeof(uint16_t);
+    size_t kept = (2 * L + 1) * N * C + L * N * (4 * C + F), temporary = N * F * saved - N * F * sizeof(uint16_t) * sizeof(uint16_t) / sizeof(dn_real);
+    real.V = V;
+    narrow = real;
+    narrow.narrow = true;
+    size_t before = dn_model_activation_bytes(&real, 3, 1, 1), after = dn_model_activation_bytes(&narrow, 3, 1, 1);
+    assert_int_equal(before - after, (kept + N * V) * saved + temporary);
+    real.V = narrow.V = 50;
+    before = dn_model_activation_bytes(&real, 3, 1, 1), after = dn_model_activation_bytes(&narrow, 3, 1, 1);
+    assert_int_equal(before - after, kept * saved + temporary);
+    assert_int_equal(dn_model_heap_bytes(&narrow, 3, 1, 3), dn_model_heap_bytes(&real, 3, 1, 3));
+    assert_int_equal(dn_model_cache_bytes(&narrow, 2, false, 1), dn_model_cache_bytes(&real, 2, false, 1));
+    real.lora = narrow.lora = (dn_lora_spec){.rank = 2, .scale = 1, .roles = 0x7f};
+    assert_int_equal(dn_model_activation_bytes(&narrow, 3, 1, 1), dn_model_activation_bytes(&real, 3, 1, 1));
+}
+
 /* So that what is measured and what is laid out cannot differ for want of memory; adapters freeze the rest. */
 static void measuring_takes_nothing(void **state)
 {
@@ -89,8 +111,10 @@ static void passes_after_the_first_allocate_nothing(void **state)
 {
     (void)state;
     static const char *const columns[] = {"ref", "cpu"};
+    dn_spec wished = shape;
+    wished.narrow = true; /* of a backend that has no such activations they are as they always are */
     for (size_t c = 0; c < 2; c++) {
-        model m = model_create(columns[c], 2, shape, 3);
+        model m = model_create(columns[c], 2, wished, 3);
         pass_over_everything(&m);
         size_t before = allocations_so_far.requests;
         pass_over_everything(&m);
@@ -111,6 +135,7 @@ TESTS(nn_memory)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(announced_bytes_are_those_of_the_tensors_kept),
         cmocka_unit_test(a_rank_of_tp_needs_its_share),
+        cmocka_unit_test(activations_in_bfloat16_take_what_their_numbers_do),
         cmocka_unit_test(measuring_takes_nothing),
         cmocka_unit_test(create_takes_the_announced_bytes_and_little_else),
         cmocka_unit_test(passes_after_the_first_allocate_nothing),
