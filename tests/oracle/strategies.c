@@ -1,7 +1,7 @@
 /*
  * Twenty steps of four replicas under every strategy that does not leave it to the optimizer, by the engine, against stored
  * vectors of an independent float64 implementation: each replica's weights after every step, and the
- * strategy's states; bytes and hops of every step against the model of traffic. In double to 1e-12 of numbers of about 1: sixteen digits and twenty steps that contract.
+ * strategy's states; bytes and hops of every step against the model of traffic; memory against formulas. In double to 1e-12 of numbers of about 1: sixteen digits and twenty steps that contract.
  * In float the same reckoning gives 1e-4.
  */
 #include "strategy/engine.h"
@@ -67,6 +67,7 @@ typedef struct replica {
     dn_optim_config config;
     dn_optimizer *optimizer;
     dn_strategy_run *strategy;
+    size_t strategy_bytes; /* of the heap, that it took */
     dn_plant_tensor owed[N_PARAMS * DN_STRATEGY_STATES_MAX], anchors[N_PARAMS];
     dn_verify planted; /* a bug */
 } replica;
@@ -129,7 +130,10 @@ static dn_status open_replica(replica *r, const oracle_case *c, dn_comm *comm)
                                &r->optimizer));
     const dn_strategy_parts parts = {&r->config, r->params, N_PARAMS, r->stream, r->mesh, r->optimizer};
     dn_plant_begin(&r->planted.plant, c->bug, r->mesh);
-    return dn_strategy_open(dn_plant_strategy(&r->planted, c->strategy), &c->config, &parts, &r->strategy);
+    size_t before = dn_comm_heap_mark(comm);
+    DN_TRY(dn_strategy_open(dn_plant_strategy(&r->planted, c->strategy), &c->config, &parts, &r->strategy));
+    r->strategy_bytes = dn_comm_heap_mark(comm) - before;
+    return DN_OK;
 }
 
 static void close_replica(replica *r)
@@ -540,6 +544,232 @@ static void messages_whose_end_was_skipped_are_in_flight_again_after_a_restart(v
     }
 }
 
+/* ---- memory ---- */
+
+/* What a replica keeps and sends by the definition of its strategy, of a parameter of m x n numbers; its share of the rows is
+ * m / N, rounded up. */
+typedef struct memory_formula {
+    const char *strategy, *settings;
+    int blocks, shares;                           /* states of m x n numbers, and of a share */
+    int windows;                                  /* messages of m x n numbers with memory of their own */
+    size_t (*others)(const strategies_param *p);  /* bytes of states and messages of another size */
+    size_t (*scratch)(const strategies_param *p); /* numbers, of the parameter that needs most */
+    int lengths;                                  /* exchanges whose messages have memory of their own: a length each */
+    int numbers;                                  /* of the strategy as a whole */
+    int comms;                                    /* communicators of islands */
+    int rule_blocks, rule_shares;                 /* states of AdamW */
+} memory_formula;
+
+/* As it is taken of a heap. */
+static size_t piece(size_t bytes)
+{
+    return (bytes + 127) / 128 * 128;
+}
+
+static size_t piece_of(size_t numbers)
+{
+    return piece(numbers * sizeof(dn_real));
+}
+
+static size_t in_eights(size_t bytes)
+{
+    return (bytes + 7) / 8 * 8;
+}
+
+static size_t parts_of(size_t n, size_t part)
+{
+    return (n + part - 1) / part;
+}
+
+static size_t size_of(const strategies_param *p)
+{
+    return p->rows * p->cols;
+}
+
+static size_t twice(const strategies_param *p)
+{
+    return 2 * size_of(p);
+}
+
+static size_t drift_and_anchor(const strategies_param *p)
+{
+    return piece_of(2 * size_of(p));
+}
+
+static size_t topk_message(size_t entries)
+{
+    return piece(in_eights(2 * entries) + in_eights(entries * sizeof(dn_real)));
+}
+
+/* 0.0156 of each tile of 64 x 64, or of the parameter, if that is smaller. */
+static size_t sparseloco_entries(const strategies_param *p)
+{
+    size_t rows = p->rows < 64 ? p->rows : 64, cols = p->cols < 64 ? p->cols : 64;
+    return parts_of(p->rows, rows) * parts_of(p->cols, cols) * (size_t)ceil(0.0156 * (double)(rows * cols));
+}
+
+static size_t sparseloco_message(const strategies_param *p)
+{
+    return topk_message(sparseloco_entries(p));
+}
+
+static size_t sparseloco_scratch(const strategies_param *p)
+{
+    return size_of(p) + sparseloco_entries(p);
+}
+
+/* Whole tiles of 64 x 64 of a matrix, with 32 coefficients, or runs of 64, with one. */
+static size_t demo_tiles(const strategies_param *p)
+{
+    bool is_run = p->kind != DN_PARAM_MATRIX;
+    size_t runs = p->cols == 1 ? parts_of(p->rows, 64) : p->rows * parts_of(p->cols, 64);
+    return is_run ? runs : parts_of(p->rows, 64) * parts_of(p->cols, 64);
+}
+
+static size_t demo_entries(const strategies_param *p)
+{
+    return demo_tiles(p) * (p->kind == DN_PARAM_MATRIX ? 32 : 1);
+}
+
+static size_t demo_message(const strategies_param *p)
+{
+    return topk_message(demo_entries(p));
+}
+
+/* Sums and counts of coefficients, and those that were sent. */
+static size_t demo_scratch(const strategies_param *p)
+{
+    return 2 * demo_tiles(p) * (p->kind == DN_PARAM_MATRIX ? 4096 : 64) + demo_entries(p);
+}
+
+/* The threshold and what was counted; entries, as many bytes as all numbers at most; the count. */
+static size_t dynthresh_others(const strategies_param *p)
+{
+    return piece_of(2) + piece(in_eights(size_of(p) * sizeof(dn_real))) + piece_of(1);
+}
+
+/* P and Q of rank 4, kept and sent; of a parameter that is sent in full a column of both is kept. */
+static size_t powersgd_others(const strategies_param *p)
+{
+    size_t r = 4 * (p->rows + p->cols) < size_of(p) ? 4 : 0, kept = r ? r : 1;
+    return piece_of(p->rows * kept) + piece_of(p->cols * kept) + piece_of(p->rows * r) + piece_of(p->cols * r);
+}
+
+/* A message in four bits, and its bytes as numbers, for checkpoints. */
+static size_t fp4_in_flight(const strategies_param *p)
+{
+    size_t scales = in_eights(parts_of(size_of(p), 256) * sizeof(dn_real)), bytes = in_eights(scales + parts_of(size_of(p), 2));
+    return piece(bytes) + piece_of(bytes);
+}
+
+static const memory_formula memory_formulas[] = {
+    {"average", .rule_shares = 2},
+    {"factors", .rule_shares = 2},
+    {"local_sgd", .rule_blocks = 2},
+    {"diloco", .shares = 2, .rule_blocks = 2},
+    {"cyclic", .shares = 1, .rule_blocks = 2},
+    {"streaming", "overlap=2", .blocks = 2, .windows = 1, .lengths = 1, .rule_blocks = 2},
+    {"streaming", "overlap=2 wire=fp4", .blocks = 2, .others = fp4_in_flight, .lengths = 1, .rule_blocks = 2},
+    {"desloc", .scratch = twice, .rule_blocks = 2},
+    {"noloco", .blocks = 2, .others = drift_and_anchor, .lengths = 1, .rule_blocks = 2},
+    {"fda", .blocks = 2, .rule_blocks = 2},
+    {"daso", "islands=2", .windows = 1, .lengths = 1, .numbers = 9, .comms = 2, .rule_blocks = 2},
+    {"sparseloco", .blocks = 2, .others = sparseloco_message, .scratch = sparseloco_scratch, .lengths = 1, .rule_blocks = 2},
+    {"demo", .blocks = 1, .others = demo_message, .scratch = demo_scratch, .lengths = 1},
+    {"replicators", .blocks = 1, .windows = 1, .lengths = 1},
+    {"dynthresh", .blocks = 1, .others = dynthresh_others, .scratch = size_of, .lengths = 2, .rule_blocks = 2},
+    {"powersgd", .blocks = 1, .others = powersgd_others, .lengths = 2, .rule_blocks = 2},
+};
+
+static size_t share_of(const strategies_param *p)
+{
+    return parts_of(p->rows, N) * p->cols;
+}
+
+static size_t bytes_by(const memory_formula *f)
+{
+    size_t bytes = (size_t)f->lengths * piece(N_PARAMS * sizeof(uint64_t)) + piece_of(4 * (size_t)f->numbers) +
+                   (size_t)f->comms * dn_split_bytes(N, 0),
+           scratch = 0;
+    for (const strategies_param *p = strategies_params; p < strategies_params + N_PARAMS; p++) {
+        size_t needed = f->scratch ? f->scratch(p) : 0;
+        bytes += (size_t)(f->blocks + f->windows) * piece_of(size_of(p)) + (size_t)f->shares * piece_of(share_of(p)) +
+                 (f->others ? f->others(p) : 0);
+        scratch = needed > scratch ? needed : scratch;
+    }
+    return bytes + piece_of(scratch);
+}
+
+/* Of the rule's states, as numbers of the first replica. */
+static size_t rule_numbers_by(const memory_formula *f)
+{
+    size_t n = 0;
+    for (const strategies_param *p = strategies_params; p < strategies_params + N_PARAMS; p++)
+        n += (size_t)f->rule_blocks * size_of(p) + (size_t)f->rule_shares * share_of(p);
+    return n;
+}
+
+static size_t rule_numbers_of(const replica *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < dn_optimizer_n_states(r->optimizer); i++) {
+        dn_shard own = dn_optimizer_state_shard(r->optimizer, i, dn_comm_rank(r->mesh->all));
+        n += own.block.rows * own.block.cols;
+    }
+    return n;
+}
+
+typedef struct memory_case {
+    oracle_case oracle;
+    const memory_formula *formula;
+} memory_case;
+
+static int memory_is_by_the_formula(dn_comm *comm, void *argument)
+{
+    const memory_case *m = argument;
+    size_t bytes = bytes_by(m->formula), numbers = rule_numbers_by(m->formula);
+    double *w = calloc(SIZE, sizeof *w);
+    replica r;
+    RANKS_CHECK(open_replica(&r, &m->oracle, comm) == DN_OK);
+    if (dn_comm_rank(comm) == 0)
+        print_message("# %s %s: %zu bytes a replica, by the formula %zu; %zu numbers of the rule, by the formula %zu\n",
+                      m->formula->strategy, m->formula->settings ? m->formula->settings : "", r.strategy_bytes, bytes,
+                      rule_numbers_of(&r), numbers);
+    RANKS_CLOSE((double)r.strategy_bytes, (double)bytes, 0);
+    if (dn_comm_rank(comm) == 0)
+        RANKS_CLOSE((double)rule_numbers_of(&r), (double)numbers, 0);
+    size_t mark = dn_comm_heap_mark(comm);
+    strategies_start(w);
+    set(&r, false, w);
+    free(w);
+    RANKS_CHECK(dn_strategy_begin(r.strategy) == DN_OK);
+    for (uint64_t t = 0; t < 5; t++)
+        RANKS_CHECK(step_on(&r, t, false) == 0);
+    RANKS_CLOSE((double)dn_comm_heap_mark(comm), (double)mark, 0);
+    close_replica(&r);
+    return 0;
+}
+
+static void replicas_take_the_memory_that_formulas_say(void **state)
+{
+    (void)state;
+    const dn_strategy *strategy;
+    for (size_t i = 0; (strategy = dn_strategy_at(i)); i++) {
+        size_t n = 0;
+        for (size_t k = 0; k < sizeof memory_formulas / sizeof *memory_formulas; k++) {
+            memory_case m = {{.strategy = strategy, .rule = "adamw"}, &memory_formulas[k]};
+            if (strcmp(memory_formulas[k].strategy, strategy->name) != 0)
+                continue;
+            assert_int_equal(dn_strategy_configure(strategy, m.formula->settings, STRATEGIES_STEPS, 1, &m.oracle.config), DN_OK);
+            ranks_spec spec = {.kind = AS_THREADS, .n_ranks = N, .arena_bytes = (size_t)1 << 24};
+            assert_int_equal(ranks_run(&spec, memory_is_by_the_formula, &m, NULL), 0);
+            n++;
+        }
+        if (n == 0 && !strategy->clients)
+            fail_msg("%s has no formula of its memory", strategy->name);
+    }
+}
+
 TESTS(strategies)
 {
     const struct CMUnitTest tests[] = {
@@ -548,6 +778,7 @@ TESTS(strategies)
         cmocka_unit_test(all_replicas_take_the_same_branch_over_a_probe_that_is_no_number),
         cmocka_unit_test(a_gradient_that_is_not_finite_on_one_replica_skips_the_step_on_all),
         cmocka_unit_test(messages_whose_end_was_skipped_are_in_flight_again_after_a_restart),
+        cmocka_unit_test(replicas_take_the_memory_that_formulas_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
