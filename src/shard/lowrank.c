@@ -158,15 +158,53 @@ static dn_dion_step params_of(const dn_param_group *group, const dn_lowrank_matr
 }
 
 /*
- * One step of a batch: the algorithm of optim/dion.h, line by line, each line for all matrices x[0..n). On
- * the right is what this rank then holds: of B its block [m_a, n_b], of the factors either the rows that
- * belong to that block (m_a, n_b) or its shard of those ("shard of P"). Where rows of Q and of R lie is the
- * same memory: the basis.
+ * One step of a batch: the algorithm of optim/dion.h, line by line, each line for all matrices x[0..n): `iterate`, power_iters
+ * times, and then what step_batch makes of P and R. On the right is what this rank then holds: of B its block [m_a, n_b], of
+ * the factors either the rows that belong to that block (m_a, n_b) or its shard of those ("shard of P"). Where rows of Q and of
+ * R lie is the same memory: the basis.
  *
  * Memory that others may still read is not written: between the last read of it and the next write all ranks
  * pass a barrier, in orthonormalizing P (Q of this turn is read), in sum_squares (P and R are gathered), and
  * at the end. No weight changes before all ranks know that P and R of the whole batch are finite.
  */
+static dn_status iterate(dn_lowrank *f, dn_lowrank_batch *b, uint64_t step, int turn)
+{
+    const dn_param_group *group = f->group;
+    const uint64_t turns = step * (uint64_t)group->config->power_iters + (uint64_t)turn;
+    dn_comm *all = group->mesh->all;
+    dn_stream *s = group->stream;
+    dn_lowrank_matrix *x = b->matrices;
+    dn_product *products = b->products;
+    size_t n_products = 0;
+
+    dn_comm_tick(all, step + 1, "dion: P");
+    for (size_t i = 0; i < b->n; i++) {
+        if (turn == 0)
+            dn_dion_accumulate(s, &x[i].dion); /* M += G: B [m_a, n_b] */
+        products[i] = dn_dion_project(&x[i].dion, x[i].scale, x[i].p, x[i].basis);
+    }
+    s->kernels->gemm_many(s, products, b->n); /* B Q [m_a, r], a term of P */
+    DN_TRY(dn_stream_sync(s));
+    DN_TRY(dn_bucket_reduce(&b->p, DN_SUM, DN_TRAFFIC_FACTORS)); /* shard of P = B Q */
+
+    dn_comm_tick(all, step + 1, "dion: orthonormalize");
+    DN_TRY(orthonormalize(f, b, false, STREAM_SKETCH_P, turns)); /* shard of P = orth(P) */
+    DN_TRY(dn_bucket_gather(&b->p, DN_TRAFFIC_BASIS));           /* P [m_a, r] */
+
+    dn_comm_tick(all, step + 1, "dion: R");
+    for (size_t i = 0; i < b->n; i++) {
+        if (x[i].info == DN_ORTH_ZERO)
+            keep_basis(group, &x[i]);
+        else
+            products[n_products++] = dn_dion_reflect(&x[i].dion, x[i].scale, x[i].basis, x[i].p);
+    }
+    s->kernels->gemm_many(s, products, n_products); /* B^T P [n_b, r], a term of R */
+    DN_TRY(dn_stream_sync(s));
+    DN_TRY(dn_bucket_reduce(&b->r, DN_SUM, DN_TRAFFIC_FACTORS)); /* shard of R = B^T P */
+    DN_TRY(dn_bucket_gather(&b->r, DN_TRAFFIC_BASIS));           /* R [n_b, r] */
+    return sum_squares(group, b);                                /* norms of R's columns: [r] */
+}
+
 static dn_status step_batch(dn_lowrank *f, dn_lowrank_batch *b, uint64_t step, double lr,
                             dn_step_report *report)
 {
@@ -174,88 +212,53 @@ static dn_status step_batch(dn_lowrank *f, dn_lowrank_batch *b, uint64_t step, d
     const dn_optim_config *config = group->config;
     dn_comm *all = group->mesh->all;
     dn_stream *s = group->stream;
-    const dn_kernels *k = s->kernels;
     dn_lowrank_matrix *x = b->matrices;
     dn_product *products = b->products;
-    size_t n = b->n;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < b->n; i++) {
         x[i].info = DN_ORTH_OK;
         memset(x[i].orth, 0, sizeof x[i].orth);
         dn_param_state_load(s, x[i].ps);
-    }
-    for (size_t i = 0; i < n; i++)
         load_shard(group, &x[i]); /* shard of Q */
+    }
     DN_TRY(dn_stream_sync(s));
     DN_TRY(dn_bucket_gather(&b->q, DN_TRAFFIC_BASIS)); /* Q [n_b, r] */
-
-    for (int turn = 0; turn < config->power_iters; turn++) {
-        dn_comm_tick(all, step + 1, "dion: P");
-        for (size_t i = 0; i < n; i++) {
-            if (turn == 0)
-                dn_dion_accumulate(s, &x[i].dion); /* M += G: B [m_a, n_b] */
-            products[i] = dn_dion_project(&x[i].dion, x[i].scale, x[i].p, x[i].basis);
-        }
-        k->gemm_many(s, products, n); /* B Q [m_a, r], a term of P */
-        DN_TRY(dn_stream_sync(s));
-        DN_TRY(dn_bucket_reduce(&b->p, DN_SUM, DN_TRAFFIC_FACTORS)); /* shard of P = B Q */
-
-        dn_comm_tick(all, step + 1, "dion: orthonormalize");
-        uint64_t turns = step * (uint64_t)config->power_iters + (uint64_t)turn;
-        DN_TRY(orthonormalize(f, b, false, STREAM_SKETCH_P, turns)); /* shard of P = orth(P) */
-        DN_TRY(dn_bucket_gather(&b->p, DN_TRAFFIC_BASIS));           /* P [m_a, r] */
-
-        dn_comm_tick(all, step + 1, "dion: R");
-        size_t n_products = 0;
-        for (size_t i = 0; i < n; i++) {
-            if (x[i].info == DN_ORTH_ZERO)
-                keep_basis(group, &x[i]);
-            else
-                products[n_products++] = dn_dion_reflect(&x[i].dion, x[i].scale, x[i].basis, x[i].p);
-        }
-        k->gemm_many(s, products, n_products); /* B^T P [n_b, r], a term of R */
-        DN_TRY(dn_stream_sync(s));
-        DN_TRY(dn_bucket_reduce(&b->r, DN_SUM, DN_TRAFFIC_FACTORS)); /* shard of R = B^T P */
-        DN_TRY(dn_bucket_gather(&b->r, DN_TRAFFIC_BASIS));           /* R [n_b, r] */
-        DN_TRY(sum_squares(group, b));                               /* norms of R's columns: [r] */
-    }
+    for (int turn = 0; turn < config->power_iters; turn++)
+        DN_TRY(iterate(f, b, step, turn)); /* P [m_a, r], R [n_b, r] */
 
     if (!config->orth_dion)
         dn_comm_tick(all, step + 1, "dion: update");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < b->n; i++) {
         const dn_dion_step params = params_of(group, &x[i], lr);
         products[i] = dn_dion_feed_back(&x[i].dion, x[i].p, x[i].basis, &params);
     }
-    k->gemm_many(s, products, n); /* B -= (1 - mu) P R^T [m_a, n_b] */
+    s->kernels->gemm_many(s, products, b->n); /* B -= (1 - mu) P R^T [m_a, n_b] */
     if (config->orth_dion) {
         DN_TRY(dn_stream_sync(s));
         dn_comm_tick(all, step + 1, "dion: orthonormalize R");
         DN_TRY(orthonormalize(f, b, true, STREAM_SKETCH_R, step)); /* shard of Q = orth(R) */
         DN_TRY(dn_bucket_gather(&b->r, DN_TRAFFIC_BASIS));         /* Q [n_b, r] */
         dn_comm_tick(all, step + 1, "dion: update");
-    } else {
-        for (size_t i = 0; i < n; i++) {
-            const dn_dion_step params = params_of(group, &x[i], lr);
-            dn_dion_normalize(s, &x[i].dion, x[i].basis, x[i].squares, &params); /* Q [n_b, r] = R / norms */
-        }
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < b->n; i++) {
         const dn_dion_step params = params_of(group, &x[i], lr);
+        if (!config->orth_dion)
+            dn_dion_normalize(s, &x[i].dion, x[i].basis, x[i].squares, &params); /* Q [n_b, r] = R / norms */
         products[i] = dn_dion_apply(&x[i].dion, x[i].p, x[i].basis, &params);
     }
-    k->gemm_many(s, products, n); /* X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T [rows, cols here] */
-    for (size_t i = 0; i < n; i++)
+    s->kernels->gemm_many(s, products, b->n); /* X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T [rows, cols here] */
+    for (size_t i = 0; i < b->n; i++)
         store_shard(group, &x[i]); /* shard of Q */
     if (config->orth_dion)
         DN_TRY(dn_comm_barrier(all)); /* all have gathered Q: the next batch may use its memory */
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < b->n; i++) {
         report->n_zero += x[i].info == DN_ORTH_ZERO;
         report->n_fallback += x[i].info == DN_ORTH_FELL_BACK;
     }
     if (config->adaptive_rank)
         DN_TRY(dn_lowrank_adapt(f, b, step));
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < b->n; i++)
         dn_param_state_store(s, x[i].ps);
     return dn_stream_sync(s);
 }
