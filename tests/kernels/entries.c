@@ -14,13 +14,13 @@ typedef struct trial_of {
     double share;
 } trial_of;
 
-/* Edges of tiles, whole ones, tiles beyond 16 bits, and those in which a bound is found
- * first. */
+/* Edges of tiles, whole ones, tiles beyond 16 bits, those in which a bound is found first, and more of them side by side than one
+ * strip has. */
 static const trial_of trials[] = {
     {{1, 1, 1, 1}, 1},           {{7, 5, 4, 4}, 0.2},        {{64, 64, 64, 64}, 0.0078}, {{70, 130, 64, 64}, 0.0156},
     {{3, 200, 1, 64}, 0.125},    {{1, 1000, 1, 256}, 1e-9},  {{5, 3, 4, 2}, 1},          {{0, 5, 4, 4}, 0.125},
     {{1, 65535, 1, 65535}, 6e-4}, {{1, 65600, 1, 65536}, 1e-4}, {{70, 40, 32, 32}, 0.2},   {{64, 32, 64, 32}, 0.1},
-    {{9, 300, 1, 64}, 0.01},      {{128, 320, 64, 64}, 0.0156},
+    {{9, 300, 1, 64}, 0.01},      {{128, 320, 64, 64}, 0.0156}, {{17, 1936, 16, 64}, 0.5},
 };
 
 static size_t elements(const trial_of *t)

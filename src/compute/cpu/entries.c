@@ -1,9 +1,12 @@
 /*
  * Entries of largest magnitude, tile by tile. Magnitudes are compared as integers: a number's bits without its sign. Few
- * entries are looked at twice: what reaches a lower bound is collected, and among these the k-th largest is found bit by bit. The
- * bound is somewhat less than the k-th largest of the tile before, so that most tiles are read once, where they lie. Where too few
- * reach it, the tile is folded into columns, and the k-th largest of their maxima is one, as k columns have an entry that is no
- * smaller. Whichever it was, the same entries are taken.
+ * entries are looked at twice: what reaches a lower bound is collected, and among these the k-th largest is found by halving.
+ *
+ * The bound is somewhat less than the k-th largest of a tile before, as a rule the one above, so that most tiles are read once,
+ * and tiles side by side in one pass along their rows: memory is read from its beginning to its end. (Of a matrix whose width is
+ * a power of 2, the rows of a tile lie in the same few sets of a cache, and nothing that was asked for ahead would stay.) Where
+ * too few reach the bound, or far too many, the tile is folded into columns, and the k-th largest of their maxima is one, as k
+ * columns have an entry that is no smaller. Whichever it was, the same entries are taken.
  */
 #include "compute/cpu/simd.h"
 
@@ -11,6 +14,9 @@ enum { MAGNITUDE_BITS = 8 * sizeof(dn_real_bits) - 1 };
 
 /* The magnitude of all that is not a number. */
 static const dn_real_bits not_a_number = ((dn_real_bits)(2 * DN_EXPONENT_BIAS + 1) << DN_FRACTION) + 1;
+
+/* By what a bound is less than the k-th largest of a tile before: a sixteenth to an eighth. */
+static const dn_real_bits margin = (dn_real_bits)1 << (DN_FRACTION - 3);
 
 static dn_real_bits magnitude_of(dn_real x)
 {
@@ -35,10 +41,10 @@ static size_t count_in_block(const dn_real *x, size_t n, dn_real_bits least)
 }
 
 /* A magnitude that k to k + slack of x, whole groups, reach; where there is none, that of the k-th largest. That is `low`, which k
- * reach, or larger. */
-static dn_real_bits threshold(const dn_real *x, size_t n, size_t k, size_t slack, dn_real_bits low)
+ * reach, or larger, and below `high`. */
+static dn_real_bits threshold(const dn_real *x, size_t n, size_t k, size_t slack, dn_real_bits low, dn_real_bits high)
 {
-    for (dn_real_bits high = not_a_number + 1; high - low > 1;) {
+    while (high - low > 1) {
         dn_real_bits middle = low + (high - low) / 2;
         size_t count = count_reaching(x, n, middle);
         if (count >= k && count <= k + slack)
@@ -48,34 +54,136 @@ static dn_real_bits threshold(const dn_real *x, size_t n, size_t k, size_t slack
     return low;
 }
 
-/* What one thread works in: a tile, filled up with zeros to whole groups, and the candidates. */
-typedef struct workspace {
-    dn_real *all, *some;
-    uint32_t *index;
-} workspace;
-
 static size_t in_groups(size_t n)
 {
     return dn_blocks(n, DN_GROUP) * DN_GROUP;
 }
 
-static size_t workspace_bytes(size_t tile)
+/* ---- what reaches a bound ---- */
+
+/* Of a group what reaches `least`, and where that stands, counted from `first`; returns how many. Three are written in any case:
+ * few groups here have more, and whether one has one, two or three no processor foresees. */
+static inline size_t take_of_group(dn_real *values, uint32_t *index, const dn_real *group, dn_real_bits least, size_t first)
 {
-    return in_groups(tile) * (2 * sizeof(dn_real) + sizeof(uint32_t)) + DN_GROUP * sizeof(uint32_t);
+    enum { ALWAYS = 3 };
+    uint64_t word = dn_reaching(group, least);
+    size_t n = (size_t)__builtin_popcountll(word), at;
+    for (size_t i = 0; i < ALWAYS; i++, word &= word - 1) {
+        at = (size_t)__builtin_ctzll(word | (uint64_t)1 << 63);
+        values[i] = group[at];
+        index[i] = (uint32_t)(first + at);
+    }
+    for (size_t i = ALWAYS; i < n; i++, word &= word - 1) {
+        at = (size_t)__builtin_ctzll(word);
+        values[i] = group[at];
+        index[i] = (uint32_t)(first + at);
+    }
+    return n;
 }
 
-static workspace workspace_at(void *memory, size_t tile)
+/* Entries of a tile that reach `least`, with room for `most` of them and one group more: beyond `most` nobody counts on. */
+typedef struct candidates {
+    dn_real *values;
+    uint32_t *index;
+    size_t n, most;
+    dn_real_bits least; /* 0: there is no bound yet */
+} candidates;
+
+/* Without a bound there is nothing to collect, as if it were too much. */
+static void begin(candidates *c)
 {
-    dn_real *all = memory;
-    return (workspace){all, all + in_groups(tile), (uint32_t *)(all + 2 * in_groups(tile))};
+    c->n = c->least > 0 ? 0 : c->most + 1;
 }
 
-static void load(const workspace *r, const dn_real *x, size_t ld, dn_block tile)
+/* Of x, whole groups. */
+static inline void collect(candidates *c, const dn_real *x, size_t n, size_t first)
+{
+    for (size_t at = 0; at < n && c->n <= c->most; at += DN_GROUP)
+        c->n += take_of_group(c->values + c->n, c->index + c->n, x + at, c->least, first + at);
+}
+
+/* Whether the k largest of the tile are among them, or all that are not 0. */
+static bool has_largest(const candidates *c, size_t k)
+{
+    return c->n <= c->most && (c->n >= k || c->least == 1);
+}
+
+/* Takes the k largest, if there are as many; returns how many. *bound: for another tile. */
+static size_t take_largest(candidates *c, size_t k, dn_real_bits *bound)
+{
+    size_t taken = 0, n = in_groups(c->n);
+    *bound = c->least;
+    if (c->n <= k)
+        return c->n;
+    memset(c->values + c->n, 0, (n - c->n) * sizeof *c->values);
+    dn_real_bits high = c->least + 4 * margin; /* beyond the k-th largest, where the tile before was like this one */
+    if (high > not_a_number || count_reaching(c->values, n, high) >= k)
+        high = not_a_number + 1;
+    dn_real_bits least = threshold(c->values, n, k, 0, c->least, high);
+    *bound = least > margin ? least - margin : 1;
+    size_t ties = count_reaching(c->values, n, least) - k;
+    for (size_t i = c->n; ties > 0; i--) /* too many, if any: those of higher index are not taken */
+        if (magnitude_of(c->values[i - 1]) == least) {
+            c->values[i - 1] = 0;
+            ties--;
+        }
+    for (size_t at = 0; at < n; at += DN_GROUP)
+        for (uint64_t word = dn_reaching(c->values + at, least); word; word &= word - 1) {
+            size_t i = at + (size_t)__builtin_ctzll(word);
+            c->values[taken] = c->values[i];
+            c->index[taken++] = c->index[i];
+        }
+    return taken;
+}
+
+/* ---- tiles ---- */
+
+/* What one thread works in: a tile, filled up with zeros to whole groups, with all its entries as candidates, and the candidates
+ * of tiles side by side. */
+typedef struct workspace {
+    dn_real *tile;
+    candidates whole, *side;
+} workspace;
+
+/* Numbers of a tile and of a list, and lists. */
+typedef struct room_sizes {
+    size_t tile, list, n_lists;
+} room_sizes;
+
+/* A list has an odd number of lines: else those of all tiles would lie in the same few sets of a cache, too. */
+static room_sizes room_for(const dn_tiling *t, size_t k, size_t parts)
+{
+    enum { NUMBERS = 1 << 15, LINE = 16 };
+    size_t tile = t->tile_rows * t->tile_cols, list = (dn_blocks(dn_min(4 * k, tile) + DN_GROUP, LINE) | 1) * LINE;
+    return (room_sizes){in_groups(tile), list,
+                        dn_max(1, dn_min(NUMBERS / list, dn_min(dn_tiles_across(t), dn_blocks(dn_tiles(t), parts))))};
+}
+
+static size_t workspace_bytes(const room_sizes *r)
+{
+    size_t numbers = 2 * r->tile + DN_GROUP + r->n_lists * r->list, ids = r->tile + DN_GROUP + r->n_lists * r->list;
+    return in_groups(r->n_lists * sizeof(candidates) + numbers * sizeof(dn_real) + ids * sizeof(uint32_t));
+}
+
+static workspace workspace_at(void *memory, const room_sizes *r)
+{
+    candidates *side = memory;
+    dn_real *numbers = (dn_real *)(void *)(side + r->n_lists), *values = numbers + r->tile;
+    uint32_t *index = (uint32_t *)(void *)(values + r->tile + DN_GROUP + r->n_lists * r->list);
+    workspace w = {numbers, {.values = values, .index = index, .most = r->tile}, side};
+    for (size_t i = 0; i < r->n_lists; i++)
+        side[i] = (candidates){.values = values + r->tile + DN_GROUP + i * r->list,
+                               .index = index + r->tile + DN_GROUP + i * r->list,
+                               .most = r->list - DN_GROUP};
+    return w;
+}
+
+static void load(const workspace *w, const dn_real *x, const dn_tiling *t, dn_block tile)
 {
     size_t n = tile.rows * tile.cols;
-    for (size_t i = 0; i < tile.rows; i++)
-        memcpy(r->all + i * tile.cols, x + i * ld, tile.cols * sizeof *x);
-    memset(r->all + n, 0, (in_groups(n) - n) * sizeof *x);
+    for (size_t row = 0; row < tile.rows; row++)
+        memcpy(w->tile + row * tile.cols, x + (tile.row0 + row) * t->cols + tile.col0, tile.cols * sizeof *x);
+    memset(w->tile + n, 0, (in_groups(n) - n) * sizeof *x);
 }
 
 static void take_maxima(dn_real *restrict x, const dn_real *restrict y, size_t n)
@@ -86,97 +194,23 @@ static void take_maxima(dn_real *restrict x, const dn_real *restrict y, size_t n
     }
 }
 
-/* Of the k-th largest, if that is not 0, of which nothing is taken. Of four times as many columns' maxima as are wanted, so that
- * few entries are no smaller. */
-static dn_real_bits lower_bound(const workspace *r, size_t n, size_t k)
+/* Of the k-th largest of a tile of n, if that is not 0, of which nothing is taken. Of four times as many columns' maxima as are
+ * wanted, so that few entries are no smaller. */
+static dn_real_bits lower_bound(const workspace *w, size_t n, size_t k)
 {
-    const dn_real *maxima = r->all;
+    const dn_real *maxima = w->tile;
     size_t columns = DN_GROUP;
     while (columns < 4 * k)
         columns *= 2;
     if (2 * columns <= n) {
-        memcpy(r->some, r->all, columns * sizeof *r->some);
+        dn_real *folded = w->whole.values;
+        memcpy(folded, w->tile, columns * sizeof *folded);
         for (size_t at = columns; at + columns <= n; at += columns)
-            take_maxima(r->some, r->all + at, columns);
-        maxima = r->some;
+            take_maxima(folded, w->tile + at, columns);
+        maxima = folded;
         n = columns;
     }
-    return threshold(maxima, in_groups(n), k, k / 8, 1);
-}
-
-/* Which bits a word has, counted from `first`; returns how many. Three are written in any case: few words here have more, and how
- * many have one, two or three no processor foresees. */
-static inline size_t bits_of_word(uint32_t *to, uint64_t word, size_t first)
-{
-    enum { ALWAYS = 3 };
-    size_t n = (size_t)__builtin_popcountll(word);
-    for (size_t i = 0; i < ALWAYS; i++, word &= word - 1)
-        to[i] = (uint32_t)(first + (size_t)__builtin_ctzll(word | (uint64_t)1 << 63));
-    for (size_t i = ALWAYS; i < n; i++, word &= word - 1)
-        to[i] = (uint32_t)(first + (size_t)__builtin_ctzll(word));
-    return n;
-}
-
-/* The row of an entry of a tile with 1 / inverse columns, without a division: its index and a half, over the columns, is never so
- * close to a whole number that rounding could reach it. */
-static inline size_t row_of(size_t index, double inverse)
-{
-    return (size_t)(((double)index + 0.5) * inverse);
-}
-
-/* A tile in memory, of which each row has whole groups of numbers. */
-typedef struct tile_rows {
-    const dn_real *x;
-    size_t rows, cols, ld;
-    const dn_real *next; /* the next tile, which comes nearer while this one is read */
-} tile_rows;
-
-/* Leaves what reaches `least` in r->some, and where it stood in r->index; returns how many. */
-static size_t collect(const workspace *r, const tile_rows *t, dn_real_bits least)
-{
-    size_t found = 0;
-    double inverse = 1 / (double)t->cols;
-    for (size_t row = 0; row < t->rows; row++)
-        for (size_t at = 0; at < t->cols; at += DN_GROUP) {
-            dn_ask_for(t->next + row * t->ld + at, DN_GROUP);
-            found += bits_of_word(r->index + found, dn_reaching(t->x + row * t->ld + at, least), row * t->cols + at);
-        }
-    for (size_t i = 0; i < found; i++) {
-        size_t row = row_of(r->index[i], inverse);
-        r->some[i] = t->x[row * t->ld + (r->index[i] - row * t->cols)];
-    }
-    return found;
-}
-
-/* Leaves those taken in r->some and r->index; returns how many. *guess: a bound for this tile, or 0; then one for the next. */
-static size_t select_largest(const workspace *r, const tile_rows *t, dn_block tile, size_t k, dn_real_bits *guess)
-{
-    dn_real_bits low = *guess;
-    size_t found = low > 0 ? collect(r, t, low) : 0, taken = 0;
-    if (found < k && low != 1) {
-        if (t->x != r->all)
-            load(r, t->x, t->ld, tile);
-        low = lower_bound(r, tile.rows * tile.cols, k);
-        found = collect(r, t, low);
-    }
-    if (found <= k)
-        return found;
-    memset(r->some + found, 0, (in_groups(found) - found) * sizeof *r->some);
-    dn_real_bits least = threshold(r->some, in_groups(found), k, 0, low);
-    *guess = dn_max(least - ((dn_real_bits)1 << (DN_FRACTION - 3)), 1); /* by a sixteenth to an eighth less */
-    size_t ties = count_reaching(r->some, in_groups(found), least) - k;
-    for (size_t i = found; ties > 0; i--) /* too many, if any: those of higher index are not taken */
-        if (magnitude_of(r->some[i - 1]) == least) {
-            r->some[i - 1] = 0;
-            ties--;
-        }
-    for (size_t at = 0; at < found; at += DN_GROUP)
-        for (uint64_t word = dn_reaching(r->some + at, least); word; word &= word - 1) {
-            size_t i = at + (size_t)__builtin_ctzll(word);
-            r->some[taken] = r->some[i];
-            r->index[taken++] = r->index[i];
-        }
-    return taken;
+    return threshold(maxima, in_groups(n), k, k / 8, 1, not_a_number + 1);
 }
 
 static void set_index(unsigned char *indices, size_t bytes, size_t place, uint32_t index)
@@ -202,73 +236,143 @@ static void clear_places(unsigned char *indices, size_t bytes, dn_real *values, 
     memset(values + first, 0, (end - first) * sizeof *values);
 }
 
-static const dn_real *corner_of(const dn_real *x, const dn_tiling *t, dn_block tile)
+/* What topk writes, and of what. */
+typedef struct topk_job {
+    unsigned char *indices;
+    dn_real *values;
+    const dn_real *x;
+    const dn_tiling *tiling;
+    size_t k; /* places of a tile */
+    double share;
+} topk_job;
+
+/* c: its candidates, if they were collected; then with a bound for the tile below. */
+static void topk_tile(const topk_job *job, size_t number, workspace *w, candidates *c)
 {
-    return x + tile.row0 * t->cols + tile.col0;
+    const dn_block tile = dn_tile(job->tiling, number);
+    size_t n = tile.rows * tile.cols, k = dn_share_of(job->share, n), bytes = dn_index_bytes(job->tiling);
+    candidates *from = c;
+    if (!has_largest(c, k)) {
+        load(w, job->x, job->tiling, tile);
+        from = &w->whole;
+        from->least = lower_bound(w, n, k);
+        begin(from);
+        collect(from, w->tile, in_groups(n), 0);
+    }
+    size_t taken = take_largest(from, k, &c->least), place = number * job->k;
+    for (size_t i = 0; i < taken; i++)
+        set_index(job->indices, bytes, place + i, from->index[i]);
+    memcpy(job->values + place, from->values, taken * sizeof *job->values);
+    clear_places(job->indices, bytes, job->values, place + taken, place + job->k);
 }
 
-static void topk_tile(unsigned char *indices, dn_real *values, const dn_real *x, const dn_tiling *t,
-                      size_t number, size_t k, double share, dn_real_bits *guess, workspace r)
+/* n tiles, the first of which is a corner, of which each row has whole groups; the numbers a few rows below come nearer
+ * meanwhile. */
+static void collect_side_by_side(candidates *side, size_t n, const dn_real *x, const dn_tiling *t, dn_block corner)
 {
-    dn_block tile = dn_tile(t, number);
-    size_t n = tile.rows * tile.cols, bytes = dn_index_bytes(t);
-    const dn_real *next = number + 1 < dn_tiles(t) ? corner_of(x, t, dn_tile(t, number + 1)) : x;
-    tile_rows rows = {corner_of(x, t, tile), tile.rows, tile.cols, t->cols, next};
-    if (tile.cols % DN_GROUP) {
-        load(&r, rows.x, t->cols, tile);
-        rows = (tile_rows){r.all, 1, in_groups(n), 0, next};
+    const size_t cols = t->tile_cols, below = dn_blocks(DN_AHEAD, n * cols) * t->cols;
+    x += corner.row0 * t->cols + corner.col0;
+    for (size_t row = 0; row < corner.rows; row++)
+        for (size_t i = 0; i < n; i++) {
+            const dn_real *from = x + row * t->cols + i * cols;
+            dn_ask_for(from + below, cols);
+            collect(&side[i], from, cols, row * cols);
+        }
+}
+
+/* n tiles side by side; all but the last are as wide as tiles are. */
+static void topk_strip(const topk_job *job, size_t first, size_t n, workspace *w)
+{
+    const dn_tiling *t = job->tiling;
+    size_t n_whole = t->tile_cols % DN_GROUP ? 0 : dn_tile(t, first + n - 1).cols == t->tile_cols ? n : n - 1;
+    for (size_t i = 0; i < n; i++)
+        begin(&w->side[i]);
+    if (n_whole > 0)
+        collect_side_by_side(w->side, n_whole, job->x, t, dn_tile(t, first));
+    for (size_t i = 0; i < n; i++) {
+        const dn_block tile = dn_tile(t, first + i);
+        if (i >= n_whole) {
+            load(w, job->x, t, tile);
+            collect(&w->side[i], w->tile, in_groups(tile.rows * tile.cols), 0);
+        }
+        topk_tile(job, first + i, w, &w->side[i]);
     }
-    size_t taken = select_largest(&r, &rows, tile, dn_share_of(share, n), guess);
-    for (size_t i = 0; i < taken; i++)
-        set_index(indices, bytes, number * k + i, r.index[i]);
-    memcpy(values + number * k, r.some, taken * sizeof *values);
-    clear_places(indices, bytes, values, number * k + taken, (number + 1) * k);
+}
+
+/* Before the first strip: the bound of its first tile is for all of it. */
+static void find_bounds(const topk_job *job, size_t first, size_t n, workspace *w)
+{
+    begin(&w->side[0]);
+    topk_tile(job, first, w, &w->side[0]);
+    for (size_t i = 1; i < n; i++)
+        w->side[i].least = w->side[0].least;
 }
 
 void DN_CPU(topk)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf *x, const dn_tiling *tiling,
                   double share)
 {
-    size_t tile = tiling->tile_rows * tiling->tile_cols, k = dn_share_of(share, tile), parts = (size_t)s->n_threads,
-           n_tiles = dn_tiles(tiling);
-    char *rooms = dn_scratch(s, parts * workspace_bytes(tile));
-    if (!rooms)
+    const size_t k = dn_share_of(share, tiling->tile_rows * tiling->tile_cols), parts = (size_t)s->n_threads,
+                 n_tiles = dn_tiles(tiling), across = dn_tiles_across(tiling);
+    const room_sizes r = room_for(tiling, k, parts);
+    const topk_job job = {dn_host_bytes(indices), dn_host(values), dn_host(x), tiling, k, share};
+    const size_t strips = dn_blocks(across, r.n_lists), n_strips = n_tiles / dn_max(across, 1) * strips;
+    char *memory = dn_scratch(s, parts * workspace_bytes(&r));
+    if (!memory)
         return;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n_tiles * tile > DN_CPU_BLOCK)
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n_tiles * r.tile > DN_CPU_BLOCK)
     for (size_t part = 0; part < parts; part++) {
-        dn_real_bits guess = 0;
-        for (size_t i = n_tiles * part / parts; i < n_tiles * (part + 1) / parts; i++)
-            topk_tile(dn_host_bytes(indices), dn_host(values), dn_host(x), tiling, i, k, share, &guess,
-                      workspace_at(rooms + part * workspace_bytes(tile), tile));
+        workspace w = workspace_at(memory + part * workspace_bytes(&r), &r);
+        const size_t first_strip = n_strips * part / parts, end = n_strips * (part + 1) / parts;
+        for (size_t i = first_strip; i < end; i++) {
+            size_t first = i / strips * across + i % strips * r.n_lists, n = dn_min(r.n_lists, across - i % strips * r.n_lists);
+            if (i == first_strip && n > 1)
+                find_bounds(&job, first, r.n_lists, &w);
+            topk_strip(&job, first, n, &w);
+        }
     }
 }
 
-/* Entries first..end-1 of all tiles' [tiles, k], each added when memory was asked for AHEAD later ones,
- * across tiles. */
-static inline void add_run(dn_real *y, dn_real a, const unsigned char *indices, size_t bytes,
-                           const dn_real *values, const dn_tiling *t, size_t k, size_t first, size_t end)
+/* The row of an entry of a tile with 1 / inverse columns, without a division: its index and a half, over the columns, is never so
+ * close to a whole number that rounding could reach it. */
+static inline size_t row_of(size_t index, double inverse)
 {
-    enum { AHEAD = 128 };
-    dn_real *place[AHEAD] = {NULL}, *corner = NULL;
-    dn_block tile = {0};
-    double inverse = 0;
-    for (size_t i = first, next = first; i < end + AHEAD; i++) {
-        dn_real **here = &place[i % AHEAD];
-        if (*here)
-            **here += a * (values ? values[i - AHEAD] : 1);
-        *here = NULL;
-        if (i >= end)
-            continue;
-        if (i == next) {
-            tile = dn_tile(t, i / k);
-            corner = y + tile.row0 * t->cols + tile.col0;
-            inverse = 1 / (double)tile.cols;
-            next = (i / k + 1) * k;
+    return (size_t)(((double)index + 0.5) * inverse);
+}
+
+/* What is added to when its entries are: y, and memory for those outside of their tiles. */
+typedef struct target {
+    dn_real *y, *nowhere;
+    const dn_tiling *tiling;
+    size_t k; /* places of a tile */
+} target;
+
+/* Where in y entries first..end-1 of all tiles' [tiles, k] belong; memory is asked for it. */
+static inline void find_places(dn_real **places, const target *to, const unsigned char *indices, size_t bytes, size_t first, size_t end)
+{
+    for (size_t i = first; i < end;) {
+        const dn_block tile = dn_tile(to->tiling, i / to->k);
+        dn_real *corner = to->y + tile.row0 * to->tiling->cols + tile.col0;
+        double inverse = 1 / (double)tile.cols;
+        for (size_t stop = dn_min(end, (i / to->k + 1) * to->k); i < stop; i++) {
+            size_t given = get_index(indices, bytes, i), index = given < tile.rows * tile.cols ? given : 0;
+            size_t row = tile.rows > 1 ? row_of(index, inverse) : 0;
+            dn_real *place = corner + row * to->tiling->cols + (index - row * tile.cols);
+            places[i - first] = given == index ? place : to->nowhere;
+            __builtin_prefetch(places[i - first], 1);
         }
-        size_t index = get_index(indices, bytes, i), row = row_of(index, inverse);
-        if (index < tile.rows * tile.cols) {
-            *here = corner + row * t->cols + (index - row * tile.cols);
-            __builtin_prefetch(*here, 1);
-        }
+    }
+}
+
+/* Some at a time, each lot when the places of the next were found: memory has had time to come nearer. */
+static inline void add_run(const target *to, dn_real a, const unsigned char *indices, size_t bytes, const dn_real *values,
+                           size_t first, size_t end)
+{
+    enum { LOT = 64 };
+    dn_real *places[2][LOT];
+    for (size_t at = first, lot = 0; at < end + LOT; at += LOT, lot = 1 - lot) {
+        find_places(places[lot], to, indices, bytes, at, dn_min(at + LOT, end));
+        for (size_t i = 0; at > first && i < LOT && at - LOT + i < end; i++)
+            *places[1 - lot][i] += a * (values ? values[at - LOT + i] : 1);
     }
 }
 
@@ -280,21 +384,21 @@ void DN_CPU(add_entries)(dn_stream *s, dn_buf *y, double a, const dn_bytes *indi
     const dn_real *from = values ? dn_host(values) : NULL;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (entries > PIECE)
     for (size_t first = 0; first < entries; first += PIECE) {
+        dn_real nowhere = 0;
+        const target to = {dn_host(y), &nowhere, tiling, k};
         size_t end = dn_min(first + PIECE, entries);
         if (bytes == sizeof(uint16_t))
-            add_run(dn_host(y), (dn_real)a, dn_host_bytes(indices), sizeof(uint16_t), from, tiling, k, first,
-                    end);
+            add_run(&to, (dn_real)a, dn_host_bytes(indices), sizeof(uint16_t), from, first, end);
         else
-            add_run(dn_host(y), (dn_real)a, dn_host_bytes(indices), sizeof(uint32_t), from, tiling, k, first,
-                    end);
+            add_run(&to, (dn_real)a, dn_host_bytes(indices), sizeof(uint32_t), from, first, end);
     }
 }
 
-/* Of a block what reaches the threshold, with some room for what bits_of_word writes in any case. */
+/* Of a block what reaches the threshold, with some room for what take_of_group writes in any case. */
 typedef struct block_entries {
     size_t count;
     uint32_t index[DN_CPU_BLOCK + DN_GROUP];
-    dn_real value[DN_CPU_BLOCK];
+    dn_real value[DN_CPU_BLOCK + DN_GROUP];
 } block_entries;
 
 /* x [n], numbered from `first` */
@@ -304,11 +408,8 @@ static void find_in_block(block_entries *f, const dn_real *x, size_t n, size_t f
     f->count = 0;
     for (size_t at = 0; at < n; at += DN_GROUP) {
         dn_ask_for(x + at + DN_AHEAD, DN_GROUP);
-        f->count +=
-            bits_of_word(f->index + f->count, dn_reaching(dn_group(x + at, n - at, room), least), first + at);
+        f->count += take_of_group(f->value + f->count, f->index + f->count, dn_group(x + at, n - at, room), least, first + at);
     }
-    for (size_t i = 0; i < f->count; i++)
-        f->value[i] = x[f->index[i] - first];
 }
 
 static void store_found(unsigned char *indices, size_t bytes, dn_real *values, const block_entries *f,

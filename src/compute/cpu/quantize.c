@@ -53,46 +53,62 @@ static dn_real largest(const dn_real *x, size_t n)
 #define DN_EIGHTS /* of float */
 #endif
 
-/* Two codes a byte; code has a 0 behind an odd last one. Codes are made as integers: compilers would narrow each of their terms. */
-static void pack_pairs(unsigned char *codes, const int32_t *code, size_t n)
+/* The thresholds of codes 2 to 7 are 2^-5 to 1 times 0.75 of the largest: between two of them the integer of the bits grows
+ * by one unit of the exponent. The largest is in the last such unit, and what is below the first threshold, `least`, in none. */
+typedef struct fp4_edges {
+    dn_real_bits least, zero;
+} fp4_edges;
+
+static inline int32_t fp4_code(dn_real x, fp4_edges edge)
 {
-    size_t i = 0;
-#ifdef DN_EIGHTS
-    for (; n - i >= 32; i += 32) {
-        const __m256i *eights = (const __m256i *)(const void *)(code + i);
-        __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(_mm256_loadu_si256(eights), _mm256_loadu_si256(eights + 1)),
-                                            _mm256_packs_epi32(_mm256_loadu_si256(eights + 2), _mm256_loadu_si256(eights + 3)));
-        bytes = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(16 << 8 | 1));
-        bytes = _mm256_packus_epi16(bytes, bytes); /* of the lower halves of the four, and of the upper ones */
-        _mm_storeu_si128((__m128i *)(void *)(codes + i / 2),
-                         _mm_unpacklo_epi16(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1)));
-    }
-#endif
-    for (; i < n; i += 2)
-        codes[i / 2] = (unsigned char)(code[i] | code[i + 1] << 4);
+    dn_real_bits bits = dn_bits_of(x), magnitude = bits & DN_MAGNITUDE, c = (magnitude - edge.zero) >> DN_FRACTION;
+    dn_real_bits one = magnitude >= edge.least;
+    return (int32_t)((c > one ? c : one) | (bits < 0 ? 8 : 0));
 }
 
-/* The thresholds of codes 2 to 7 are 2^-5 to 1 times 0.75 of the largest: between two of them the integer of the bits grows
- * by one unit of the exponent. Numbers stand in pairs of a byte: an odd last one has a 0 beside it. */
+#ifdef DN_EIGHTS
+/* The same of 32 numbers, two codes a byte. */
+static inline void fp4_codes(unsigned char *codes, const dn_real *x, fp4_edges edge)
+{
+    __m256i bits[4], code[4];
+    for (int i = 0; i < 4; i++) {
+        bits[i] = _mm256_loadu_si256((const __m256i *)(const void *)(x + 8 * i));
+        __m256i magnitude = _mm256_and_si256(bits[i], _mm256_set1_epi32(DN_MAGNITUDE));
+        __m256i c = _mm256_srai_epi32(_mm256_sub_epi32(magnitude, _mm256_set1_epi32(edge.zero)), DN_FRACTION);
+        __m256i one = _mm256_srli_epi32(_mm256_sub_epi32(_mm256_set1_epi32(edge.least - 1), magnitude), 31);
+        code[i] = _mm256_max_epi32(c, one);
+    }
+    __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(code[0], code[1]), _mm256_packs_epi32(code[2], code[3]));
+    __m256i signs = _mm256_packs_epi16(_mm256_packs_epi32(bits[0], bits[1]), _mm256_packs_epi32(bits[2], bits[3]));
+    bytes = _mm256_or_si256(bytes, _mm256_srli_epi16(_mm256_and_si256(signs, _mm256_set1_epi8(-128)), 4));
+    bytes = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(16 << 8 | 1));
+    bytes = _mm256_packus_epi16(bytes, bytes); /* of the lower halves of the four, and of the upper ones */
+    _mm_storeu_si128((__m128i *)(void *)codes,
+                     _mm_unpacklo_epi16(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1)));
+}
+#endif
+
+/* Codes are made as integers: compilers would narrow each of their terms. An odd last one has a 0 beside it. */
 static void encode_fp4(unsigned char *codes, dn_real *scale, const dn_real *x, size_t n)
 {
     dn_real most = largest(x, n);
     int32_t code[DN_QUANTUM_BLOCK + 1];
+    size_t done = 0;
     *scale = most < DN_QUANTUM_LEAST ? 0 : most;
     if (*scale == 0 || !isfinite(most)) {
         memset(codes, 0, (n + 1) / 2);
         return;
     }
-    const dn_real_bits least = dn_bits_of(most / 128), last = dn_bits_of((dn_real)0.75 * most);
-    const dn_real_bits zero = last - ((dn_real_bits)7 << DN_FRACTION);
-    for (size_t i = 0; i < n; i++) {
-        dn_real_bits bits = dn_bits_of(x[i]), magnitude = bits & DN_MAGNITUDE, c = (magnitude - zero) >> DN_FRACTION;
-        c = c > 1 ? c : 1;
-        c = c > 7 ? 7 : c;
-        code[i] = (int32_t)((magnitude >= least ? c : 0) | (bits < 0 ? 8 : 0));
-    }
+    const fp4_edges edge = {dn_bits_of(most / 128), dn_bits_of((dn_real)0.75 * most) - ((dn_real_bits)7 << DN_FRACTION)};
+#ifdef DN_EIGHTS
+    for (; n - done >= 32; done += 32)
+        fp4_codes(codes + done / 2, x + done, edge);
+#endif
+    for (size_t i = done; i < n; i++)
+        code[i] = fp4_code(x[i], edge);
     code[n] = 0;
-    pack_pairs(codes, code, n);
+    for (size_t i = done; i < n; i += 2)
+        codes[i / 2] = (unsigned char)(code[i] | code[i + 1] << 4);
 }
 
 /* c > 0 is 2^(c-7): the exponent c - 7. */
@@ -145,7 +161,7 @@ static void encode_int8(unsigned char *codes, dn_real *scale, const dn_real *x, 
         return;
     }
     dn_real inverse = 127 / most;
-    int32_t code[DN_QUANTUM_BLOCK]; /* as pack_pairs: narrowed when they are whole */
+    int32_t code[DN_QUANTUM_BLOCK]; /* as of fp4: narrowed when they are whole */
     for (size_t i = 0; i < n; i++) {
         dn_real multiple = x[i] * inverse, rest = multiple - (dn_real)(int32_t)multiple; /* exact */
         code[i] = (int32_t)multiple + (rest >= (dn_real)0.5) - (rest <= (dn_real)-0.5);
@@ -237,16 +253,20 @@ static inline double sum_of_lanes(const wide lanes[WIDES])
 static sums values_of(const dn_real *x, size_t n)
 {
     wide sum[WIDES] = {0};
-    uint64_t count = 0;
+    dn_vector_bits there = {0}; /* in each lane -1 times how many */
+    dn_real_bits count = 0;
     dn_real room[DN_GROUP];
     for (size_t at = 0; at < n; at += DN_GROUP) {
         const dn_real *group = dn_group(x + at, n - at, room);
         dn_ask_for(x + at + DN_AHEAD, DN_GROUP);
-        count += (uint64_t)__builtin_popcountll(dn_not_zero(group));
+        for (int i = 0; i < DN_GROUP; i += DN_LANES)
+            there += dn_load(group + i) != 0;
         for (int row = 0; row < DN_GROUP; row += DN_SUM_LANES)
             for (int i = 0; i < WIDES; i++)
                 sum[i] += widened(group + row + i * WIDE);
     }
+    for (int lane = 0; lane < DN_LANES; lane++)
+        count -= there[lane];
     return (sums){{sum_of_lanes(sum)}, {(double)count}};
 }
 
@@ -289,26 +309,42 @@ static double deviation_of(const sums *blocks, size_t n, double mean, double cou
     return sqrt(squares / count);
 }
 
-/* Of a group: a bin is how many edges a number reaches. */
+static inline dn_vector only_of(dn_vector x, dn_vector_bits which)
+{
+    return (dn_vector)((dn_vector_bits)x & which);
+}
+
+enum { RUN = DN_SUM_RUN * DN_SUM_LANES, VECTORS = DN_SUM_LANES / DN_LANES };
+
+/* Adds numbers to a run's sums; a bin is how many edges a number reaches. Returns the bins, -1 times. */
+static inline dn_vector_bits sum_bins(dn_vector run[BINS][VECTORS], int lanes, dn_vector value, const dn_real edge[BINS - 1])
+{
+    dn_vector_bits reach0 = value >= edge[0], reach1 = value >= edge[1], reach2 = value >= edge[2];
+    run[0][lanes] += only_of(value, ~reach0);
+    run[1][lanes] += only_of(value, ~reach1 & reach0);
+    run[2][lanes] += only_of(value, ~reach2 & reach1);
+    run[3][lanes] += only_of(value, reach2);
+    return reach0 + reach1 + reach2;
+}
+
+/* A group: adds it to a run's sums; words: its bins. */
 #if defined(__AVX2__) && !defined(__AVX512F__) && !defined(DN_REAL_DOUBLE)
 /* Of 32 numbers, four bins a byte: those of the lower halves of four vectors, then those of the upper ones,
  * -1 times. */
-static inline __m256i bins_of_half(const dn_real *x, const dn_real edge[BINS - 1])
+static inline __m256i code_half(dn_vector run[BINS][VECTORS], const dn_real *x, const dn_real edge[BINS - 1])
 {
     __m256i bin[4];
-    for (int i = 0; i < 4; i++) {
-        dn_vector own = dn_load(x + i * DN_LANES);
-        bin[i] = (__m256i)((own >= edge[0]) + (own >= edge[1]) + (own >= edge[2]));
-    }
+    for (int i = 0; i < 4; i++)
+        bin[i] = (__m256i)sum_bins(run, i % VECTORS, dn_load(x + i * DN_LANES), edge);
     __m256i bytes =
         _mm256_packs_epi16(_mm256_packs_epi32(bin[0], bin[1]), _mm256_packs_epi32(bin[2], bin[3]));
     return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi16(4 << 8 | 1), bytes),
                              _mm256_set1_epi32((int)0xfff0ffff));
 }
 
-static inline void bins_of(uint64_t words[2], const dn_real *x, const dn_real edge[BINS - 1])
+static inline void code_group(uint64_t words[2], dn_vector run[BINS][VECTORS], const dn_real *x, const dn_real edge[BINS - 1])
 {
-    __m256i both = _mm256_packs_epi32(bins_of_half(x, edge), bins_of_half(x + DN_GROUP / 2, edge));
+    __m256i first = code_half(run, x, edge), both = _mm256_packs_epi32(first, code_half(run, x + DN_GROUP / 2, edge));
     both = _mm256_packus_epi16(both, both);
     _mm_storeu_si128((__m128i *)(void *)words,
                      _mm_unpacklo_epi8(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1)));
@@ -329,43 +365,24 @@ static inline uint64_t spread(uint64_t x)
 #endif
 }
 
-static inline void bins_of(uint64_t words[2], const dn_real *x, const dn_real edge[BINS - 1])
+static inline void code_group(uint64_t words[2], dn_vector run[BINS][VECTORS], const dn_real *x, const dn_real edge[BINS - 1])
 {
     uint64_t first = dn_at_least(x, edge[0]), second = dn_at_least(x, edge[1]),
              third = dn_at_least(x, edge[2]);
     uint64_t low = first ^ second ^ third, high = (first & second) | ((first | second) & third);
     words[0] = spread(low) | spread(high) << 1;
     words[1] = spread(low >> 32) | spread(high >> 32) << 1;
+    for (int i = 0; i < DN_GROUP; i += DN_LANES)
+        (void)sum_bins(run, i / DN_LANES % VECTORS, dn_load(x + i), edge);
 }
 #endif
-
-static inline dn_vector only_of(dn_vector x, dn_vector_bits which)
-{
-    return (dn_vector)((dn_vector_bits)x & which);
-}
-
-enum { RUN = DN_SUM_RUN * DN_SUM_LANES, VECTORS = DN_SUM_LANES / DN_LANES };
-
-/* Adds a group to a run's sums. */
-static inline void sum_bins(dn_vector run[BINS][VECTORS], const dn_real *group, const dn_real edge[BINS - 1])
-{
-    for (int i = 0; i < DN_GROUP; i += DN_LANES) {
-        const int lanes = i / DN_LANES % VECTORS;
-        dn_vector value = dn_load(group + i);
-        dn_vector_bits reach0 = value >= edge[0], reach1 = value >= edge[1], reach2 = value >= edge[2];
-        run[0][lanes] += only_of(value, ~reach0);
-        run[1][lanes] += only_of(value, ~reach1 & reach0);
-        run[2][lanes] += only_of(value, ~reach2 & reach1);
-        run[3][lanes] += only_of(value, reach2);
-    }
-}
 
 /* Codes of n numbers, and what is in each bin, counted without the zeros, which share one. */
 static sums encode_bins(unsigned char *codes, const dn_real *x, size_t n, double zeros,
                         const dn_real edge[BINS - 1])
 {
     const uint64_t odd_bits = 0x5555555555555555;
-    double sum[BINS][DN_SUM_LANES] = {0};
+    wide sum[BINS][WIDES] = {0};
     sums of = {0};
     uint64_t count[BINS] = {n};
     dn_real room[DN_GROUP];
@@ -373,10 +390,8 @@ static sums encode_bins(unsigned char *codes, const dn_real *x, size_t n, double
         dn_vector run[BINS][VECTORS] = {0};
         for (size_t at = begin, end = dn_min(n, begin + RUN); at < end; at += DN_GROUP) {
             uint64_t words[2];
-            const dn_real *group = dn_group(x + at, n - at, room);
             dn_ask_for(x + at + DN_AHEAD, DN_GROUP);
-            bins_of(words, group, edge);
-            sum_bins(run, group, edge);
+            code_group(words, run, dn_group(x + at, n - at, room), edge);
             if (n - at < DN_GROUP)
                 for (size_t i = 0; i < 2; i++)
                     words[i] &= n - at >= 32 * (i + 1) ? UINT64_MAX
@@ -390,14 +405,13 @@ static sums encode_bins(unsigned char *codes, const dn_real *x, size_t n, double
             memcpy(codes + at / 4, words, dn_min(sizeof words, dn_blocks(n - at, 4)));
         }
         for (int bin = 0; bin < BINS; bin++)
-            for (int lane = 0; lane < DN_SUM_LANES; lane++)
-                sum[bin][lane] += (double)run[bin][lane / DN_LANES][lane % DN_LANES];
+            for (int i = 0; i < WIDES; i++)
+                sum[bin][i] += widened((const dn_real *)run[bin] + i * WIDE);
     }
     count[1] -= count[3], count[2] -= count[3];
     count[0] -= count[1] + count[2] + count[3];
     for (int bin = 0; bin < BINS; bin++) {
-        for (int lane = 0; lane < DN_SUM_LANES; lane++)
-            of.sum[bin] += sum[bin][lane];
+        of.sum[bin] = sum_of_lanes(sum[bin]);
         of.count[bin] = (double)count[bin];
     }
     of.count[(0 >= edge[0]) + (0 >= edge[1]) + (0 >= edge[2])] -= zeros;
@@ -446,28 +460,43 @@ static inline void add_to(dn_real *y, dn_vector_bits x)
     *(dn_vector *)y += (dn_vector)x;
 }
 
-static inline void add_group_of_bins(dn_real *y, const uint64_t words[2], const dn_real_bits table[BINS])
+#ifdef DN_EIGHTS
+/* Codes choose among the four values that each half of a register has. */
+static inline void add_group_of_bins(dn_real *y, const unsigned char *codes, const dn_real_bits table[BINS])
 {
+    const __m256 values = (__m256)_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
+    const __m256i places = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    for (int i = 0; i < DN_GROUP; i += 8) {
+        uint16_t eight;
+        memcpy(&eight, codes + i / 4, sizeof eight);
+        __m256 value = _mm256_permutevar_ps(values, _mm256_srlv_epi32(_mm256_set1_epi32(eight), places));
+        _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(y + i), value));
+    }
+}
+#else
+static inline void add_group_of_bins(dn_real *y, const unsigned char *codes, const dn_real_bits table[BINS])
+{
+    uint64_t words[2];
+    memcpy(words, codes, sizeof words);
     for (int i = 0; i < DN_GROUP; i += DN_LANES) {
-        uint64_t codes = words[i / 32] >> 2 * (i % 32);
-        dn_vector_bits odd = lanes_with((dn_real_bits)codes, 2), upper = lanes_with((dn_real_bits)(codes >> 1), 2);
+        uint64_t own = words[i / 32] >> 2 * (i % 32);
+        dn_vector_bits odd = lanes_with((dn_real_bits)own, 2), upper = lanes_with((dn_real_bits)(own >> 1), 2);
         dn_vector_bits first = table[0] ^ (odd & (table[0] ^ table[1])), second = table[2] ^ (odd & (table[2] ^ table[3]));
         add_to(y + i, (first & ~upper) | (second & upper));
     }
 }
+#endif
 
 static void add_bins(dn_real *y, const unsigned char *codes, size_t n, const dn_real_bits table[BINS])
 {
-    uint64_t words[2] = {0};
-    dn_real room[DN_GROUP];
+    unsigned char last[DN_GROUP / 4] = {0};
+    dn_real room[DN_GROUP] = {0};
     size_t at = 0;
-    for (; n - at >= DN_GROUP; at += DN_GROUP) {
-        memcpy(words, codes + at / 4, sizeof words);
-        add_group_of_bins(y + at, words, table);
-    }
-    memcpy(words, codes + at / 4, dn_blocks(n - at, 4));
+    for (; n - at >= DN_GROUP; at += DN_GROUP)
+        add_group_of_bins(y + at, codes + at / 4, table);
+    memcpy(last, codes + at / 4, dn_blocks(n - at, 4));
     memcpy(room, y + at, (n - at) * sizeof *y);
-    add_group_of_bins(room, words, table);
+    add_group_of_bins(room, last, table);
     memcpy(y + at, room, (n - at) * sizeof *y);
 }
 
