@@ -23,7 +23,8 @@ typedef struct dn_compare_options {
                                for one, which takes precedence; default: half, once and twice the
                                optimizer's default */
     size_t n_lrs;
-    const char *strategies;        /* "average,local_sgd", or "all"; NULL: the configuration's strategy, unnamed */
+    const char *strategies;        /* "average,local_sgd", or "all", which are those of clients where the configuration has clients,
+                                      else those of replicas; NULL: the configuration's strategy, unnamed */
     const char *const *settings;   /* [n_settings] "STRATEGY.KEY=8,32": values of a key of that strategy: so many
                                       contenders more */
     size_t n_settings;
@@ -34,7 +35,8 @@ typedef struct dn_compare_options {
     int n_seeds;           /* runs with seed, seed + 1, ...; >= 1; with strategies rates are swept with the first, and
                               the best runs with the others */
     int64_t steps, tokens; /* length of each run, one of the two; tokens: rounded up to whole steps; both 0:
-                              num_iterations */
+                              num_iterations. A step of clients is a training of each, on average: of a strategy that
+                              makes a version of few there are more versions */
     int n_workers;         /* 0: the product of the mesh sizes, else one per NUMA domain */
     const char *output;    /* directory of the runs, created if missing */
     const char *json, *html;       /* files; json NULL: none; html NULL: compare.html in output */

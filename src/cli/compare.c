@@ -146,8 +146,8 @@ int cli_compare(int argc, char **argv, char **command_line)
          "(default: 0.5, 1 and 2 times the optimizer's rate below)",
          0},
         {"strategies", OPTION_STRATEGIES, "LIST", 0,
-         "Strategies to compare, each with each optimizer, as in average,local_sgd, or all (default: that of the "
-         "configuration)",
+         "Strategies to compare, each with each optimizer, as in average,local_sgd, or all: of replicas or, if the configuration has "
+         "clients, of clients (default: that of the configuration)",
          0},
         {"set", OPTION_SET, "STRATEGY.KEY=LIST", 0,
          "Values of a strategy's key, each a contender, as in local_sgd.sync_every=8,30; may be repeated", 0},
@@ -161,7 +161,7 @@ int cli_compare(int argc, char **argv, char **command_line)
          0},
         {"seeds", OPTION_SEEDS, "N", 0,
          "Seeds per learning rate, counting up from the configuration's seed (default 1)", 0},
-        {"steps", OPTION_STEPS, "N", 0, "Steps of each run (default: num_iterations)", 0},
+        {"steps", OPTION_STEPS, "N", 0, "Steps of each run; of clients, trainings of each, on average (default: num_iterations)", 0},
         {"tokens", OPTION_TOKENS, "N", 0, "Tokens of each run, rounded up to whole steps", 0},
         {"np", 'n', "N", 0, "Workers (default: from dp_size, else one per NUMA domain)", 0},
         {"output", 'o', "DIR", 0, "Folder of the runs (default runs/compare)", 0},

@@ -23,8 +23,10 @@ typedef struct comparison {
     dn_config common; /* options->config on its mesh, for n_steps */
     dn_comparison result;
     size_t n_runs, n_open; /* all runs; those still to be made */
+    uint64_t open_steps;   /* of these */
     size_t number;         /* of the current run among the open ones, from 1 */
     uint64_t done;         /* steps of the open runs before it */
+    uint64_t n_steps;      /* its own */
     const char *now;       /* describes it */
     dn_lock lock;          /* of the output folder */
     dn_progress progress;
@@ -42,12 +44,16 @@ dn_compare_options dn_compare_defaults(void)
 /* Resolves the mesh, so that the saved configurations mean the same on another machine. */
 static dn_status resolve_mesh(comparison *c, int n_workers)
 {
+    const dn_contender *first = &c->result.contenders[0];
+    dn_config config;
     dn_topo *topo;
     dn_plan plan;
     if (!n_workers)
         DN_TRY(dn_plan_mesh(&c->common, &n_workers));
     DN_TRY(dn_topo_create(n_workers, &topo));
-    dn_status status = dn_plan_make(&c->common, dn_topo_n_workers(topo), &plan);
+    dn_status status = dn_compare_config(&c->common, first, first->trials, &config); /* of clients all name a strategy */
+    if (status == DN_OK)
+        status = dn_plan_make(&config, dn_topo_n_workers(topo), &plan);
     if (status == DN_OK) {
         char processor[128];
         dn_topo_processor(processor, sizeof processor);
@@ -68,7 +74,7 @@ static dn_status resolve_mesh(comparison *c, int n_workers)
 /* Where only the best rates run with all seeds, they are known once all have run with the first one. */
 static void count_runs(comparison *c, dn_contender *contender)
 {
-    size_t n_seeds = c->result.n_seeds, n = contender->n_lrs * n_seeds, n_swept_open = 0;
+    size_t n_seeds = c->result.n_seeds, n = contender->n_lrs * n_seeds, n_swept_open = 0, n_open = 0;
     for (size_t k = 0; k < n; k += n_seeds)
         n_swept_open += contender->trials[k].end == DN_TRIAL_OPEN;
     dn_contender_choose(contender, n_seeds);
@@ -76,12 +82,14 @@ static void count_runs(comparison *c, dn_contender *contender)
     for (size_t k = 0; k < n; k++)
         if (dn_contender_runs(contender, n_seeds, k)) {
             c->n_runs++;
-            c->n_open += contender->trials[k].end == DN_TRIAL_OPEN;
+            n_open += contender->trials[k].end == DN_TRIAL_OPEN;
         }
     if (!known) {
         c->n_runs += n_seeds - 1;
-        c->n_open += n_seeds - 1;
+        n_open += n_seeds - 1;
     }
+    c->n_open += n_open;
+    c->open_steps += n_open * contender->n_steps;
 }
 
 /* Reads what earlier invocations have done of each run. */
@@ -104,7 +112,7 @@ static dn_status prepare(const dn_compare_options *o, comparison *c)
         for (size_t k = 0; k < r->contenders[i].n_lrs * r->n_seeds; k++) {
             dn_trial *trial = &r->contenders[i].trials[k];
             dn_config config;
-            DN_TRY(dn_compare_config(&c->common, r, &r->contenders[i], trial, &config));
+            DN_TRY(dn_compare_config(&c->common, &r->contenders[i], trial, &config));
             DN_TRY(dn_trial_inspect(trial, &config));
         }
     for (size_t i = 0; i < r->n_contenders; i++)
@@ -120,19 +128,20 @@ static void show(uint64_t step, void *context)
     char text[DN_PROGRESS_TEXT];
     snprintf(text, sizeof text, "run %zu/%zu: %.100s", c->number, c->n_open, c->now);
     uint64_t done = step > 0 ? step - 1 : 0; /* the last step stays open until its validation is done */
-    dn_progress_show(&c->progress, c->done + dn_min(done, c->result.n_steps - 1), text);
+    dn_progress_show(&c->progress, c->done + dn_min(done, c->n_steps - 1), text);
 }
 
 static dn_status make_run(comparison *c, const dn_contender *contender, dn_trial *trial, int *signal_out)
 {
     char name[DN_CONTENDER_NAME], now[DN_CONTENDER_NAME + 96], outer[32] = "", time[32];
     dn_config config;
-    DN_TRY(dn_compare_config(&c->common, &c->result, contender, trial, &config));
+    DN_TRY(dn_compare_config(&c->common, contender, trial, &config));
     if (!isnan(trial->outer_lr))
         snprintf(outer, sizeof outer, ", outer lr %g", trial->outer_lr);
     snprintf(now, sizeof now, "%s, lr %g%s, seed %lld", dn_contender_name(contender, name, sizeof name), trial->lr, outer,
              (long long)trial->seed);
     c->now = now;
+    c->n_steps = contender->n_steps;
     c->number++;
     show(0, c);
     double started = dn_clock_s();
@@ -146,7 +155,7 @@ static dn_status make_run(comparison *c, const dn_contender *contender, dn_trial
     else
         dn_progress_line(&c->progress, "run %zu/%zu: %s: %s: %s", c->number, c->n_open, c->now,
                          trial->end == DN_TRIAL_DIVERGED ? "diverged" : "failed", trial->message);
-    c->done += c->result.n_steps;
+    c->done += contender->n_steps;
     show(0, c);
     return DN_OK;
 }
@@ -162,7 +171,7 @@ static dn_status make_runs(comparison *c, int *signal_out)
     sigaddset(&stop, SIGHUP);
     sigaddset(&stop, SIGXCPU);
     sigaddset(&stop, SIGUSR1);
-    dn_progress_begin(&c->progress, stderr, 0, c->n_open * r->n_steps);
+    dn_progress_begin(&c->progress, stderr, 0, c->open_steps);
     sigprocmask(SIG_BLOCK, &stop, &before);
     dn_status status = DN_OK;
     for (size_t i = 0; i < r->n_contenders; i++)

@@ -3,7 +3,8 @@
 
 #include "base/fail.h"
 #include "dionode/optim.h"
-#include "train/plan.h"
+#include "train/clients.h"
+#include "train/config_value.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,11 +17,11 @@ enum { MAX_ENTRIES = 64, SWEEP = 3, QUICK_STEPS = 150 };
 typedef char entry[64];
 
 /* The entries of a list; `option` names it in messages. */
-static dn_status split(const char *option, const char *text, char separator, entry *entries, size_t *n)
+static dn_status split(const char *option, const char *text, entry *entries, size_t *n)
 {
     *n = 0;
-    for (const char *at = text; at; at = strchr(at, separator) ? strchr(at, separator) + 1 : NULL) {
-        size_t length = strcspn(at, (char[]){separator, 0});
+    for (const char *at = text; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        size_t length = strcspn(at, ",");
         if (length == 0 || length >= sizeof *entries || *n == MAX_ENTRIES)
             return dn_fail(DN_ERR_CONFIG, "%s: '%s': expected at most %d entries, separated by commas",
                            option, text, MAX_ENTRIES);
@@ -62,7 +63,7 @@ static dn_status read_list(const char *option, const char *text, bool (*read)(co
                            double max, double *values, size_t *n)
 {
     entry entries[MAX_ENTRIES];
-    DN_TRY(split(option, text, ',', entries, n));
+    DN_TRY(split(option, text, entries, n));
     for (size_t i = 0; i < *n; i++) {
         if (!read(entries[i], &values[i]) || !(values[i] > 0 && values[i] <= max))
             return dn_fail(DN_ERR_CONFIG, "%s: '%s' must be a number above 0, at most %g", option, entries[i],
@@ -81,7 +82,7 @@ static dn_status read_optimizers(const dn_compare_options *o, entry *names, size
     dn_config scratch = o->config;
     *n = 0;
     if (o->optimizers)
-        DN_TRY(split("--optimizers", o->optimizers, ',', names, n));
+        DN_TRY(split("--optimizers", o->optimizers, names, n));
     for (; !o->optimizers && dn_rule_at(*n); ++*n)
         snprintf(names[*n], sizeof names[*n], "%s", dn_rule_at(*n)->name);
     for (size_t i = 0; i < *n; i++) {
@@ -147,10 +148,14 @@ static dn_status check_lrs(const dn_compare_options *o, const entry *rules, size
     return DN_OK;
 }
 
+/* A step is one of replicas, or a training of each client. */
 static dn_status read_budget(const dn_compare_options *o, dn_comparison *out)
 {
     const dn_config *c = &o->config;
-    out->step_tokens = (uint64_t)(c->batch_size * c->sequence_length);
+    out->n_clients = (int)c->clients;
+    if (c->clients && !c->local_steps)
+        return dn_fail(DN_ERR_CONFIG, "clients are compared after as many tokens: set local_steps, of each training of a client");
+    out->step_tokens = (uint64_t)(c->batch_size * c->sequence_length) * (c->clients ? (uint64_t)(c->clients * c->local_steps) : 1);
     if (o->steps && o->tokens)
         return dn_fail(DN_ERR_CONFIG, "--steps and --tokens both set the length: give only one of them");
     out->n_steps = o->steps ? (uint64_t)o->steps : (uint64_t)c->num_iterations;
@@ -165,20 +170,23 @@ static dn_status read_budget(const dn_compare_options *o, dn_comparison *out)
 
 /* ---- strategies ---- */
 
-/* The choices of the key `strategy`, or those that are named; without a list one without a name. */
+/* All of replicas, or of clients where the configuration has such, or those that are named; without a list one without a name. */
 static dn_status read_strategies(const dn_compare_options *o, entry *names, size_t *n)
 {
-    const dn_key *key = dn_config_keys();
     dn_config scratch = o->config;
+    const dn_strategy *row;
     **names = 0;
     *n = 1;
     if (!o->strategies)
         return DN_OK;
-    while (strcmp(key->name, "strategy") != 0)
-        key++;
-    if (strcmp(o->strategies, "all") == 0)
-        return split("--strategies", key->choices, '|', names, n);
-    DN_TRY(split("--strategies", o->strategies, ',', names, n));
+    if (strcmp(o->strategies, "all") == 0) {
+        *n = 0;
+        for (size_t i = 0; (row = dn_strategy_at(i)); i++)
+            if (!row->clients == !o->config.clients)
+                snprintf(names[(*n)++], sizeof *names, "%s", row->name);
+        return DN_OK;
+    }
+    DN_TRY(split("--strategies", o->strategies, names, n));
     for (size_t i = 0; i < *n; i++) {
         char assignment[96];
         snprintf(assignment, sizeof assignment, "strategy=%.63s", names[i]);
@@ -253,7 +261,7 @@ static dn_status read_settings(const dn_compare_options *o, const char *strategy
             continue;
         if (!equals)
             return dn_fail(DN_ERR_CONFIG, "--set %s: expected STRATEGY.KEY=LIST", o->settings[i]);
-        DN_TRY(split("--set", equals + 1, ',', values, &n_values));
+        DN_TRY(split("--set", equals + 1, values, &n_values));
         if (*n * n_values > MAX_ENTRIES)
             return dn_fail(DN_ERR_CONFIG, "--set: more than %d settings of %s", MAX_ENTRIES, strategy);
         for (size_t k = *n * n_values; k-- > 0;) { /* from the last: the first are still to be read */
@@ -284,10 +292,23 @@ static dn_status configure(const dn_contender *c, dn_config *config)
     for (char *one = strtok_r(settings, " ", &rest); one; one = strtok_r(NULL, " ", &rest))
         DN_TRY(dn_config_set(config, one));
     DN_TRY(dn_plan_strategy(config, &strategy));
+    return dn_clients_check_strategy(config, strategy);
+}
+
+/* Of clients as many versions as make so many trainings of clients. */
+static dn_status count_steps(const dn_config *config, const dn_comparison *comparison, uint64_t *n)
+{
+    const dn_strategy *strategy;
+    dn_strategy_config settings;
+    dn_config c = *config;
+    DN_TRY(dn_plan_strategy(&c, &strategy));
+    *n = comparison->n_steps;
     if (!strategy->clients)
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "--strategies: %s is of clients, whose bytes and seconds are virtual: they are not compared with those of "
-                   "replicas; train it, and read metrics.jsonl", strategy->name);
+    DN_TRY(dn_config_resolve_strategy(&c, strategy, &settings));
+    uint64_t quorum = (uint64_t)dn_client_quorum(strategy->clients, &settings, comparison->n_clients);
+    *n = (comparison->n_steps * (uint64_t)comparison->n_clients + quorum - 1) / quorum;
+    return DN_OK;
 }
 
 /* ---- contenders ---- */
@@ -359,6 +380,8 @@ static dn_status add_strategy(const dn_compare_options *o, const char *strategy,
             memcpy(c.settings, settings[k % n_settings], sizeof c.settings);
             dn_status status = configure(&c, &scratch);
             if (status == DN_OK)
+                status = count_steps(&scratch, out, &c.n_steps);
+            if (status == DN_OK)
                 DN_TRY(add_contender(o, &c, out));
             else
                 refused = status;
@@ -389,8 +412,7 @@ dn_status dn_compare_expand(const dn_compare_options *o, dn_comparison *out)
     return DN_OK;
 }
 
-dn_status dn_compare_config(const dn_config *common, const dn_comparison *comparison, const dn_contender *contender,
-                            const dn_trial *trial, dn_config *out)
+dn_status dn_compare_config(const dn_config *common, const dn_contender *contender, const dn_trial *trial, dn_config *out)
 {
     char outer_lr[48];
     *out = *common;
@@ -402,7 +424,7 @@ dn_status dn_compare_config(const dn_config *common, const dn_comparison *compar
     if (!isnan(trial->outer_lr))
         DN_TRY(dn_config_set(out, outer_lr));
     out->seed = trial->seed;
-    out->num_iterations = (int64_t)comparison->n_steps;
+    out->num_iterations = (int64_t)contender->n_steps;
     out->stop_after = 0;
     snprintf(out->checkpoint_dir, sizeof out->checkpoint_dir, "%s", trial->dir);
     return DN_OK;

@@ -188,14 +188,9 @@ static double mean_median(const dn_trial *trials, size_t n_seeds, size_t offset)
     return sum / (double)n_seeds;
 }
 
-static void measure(dn_contender *c, size_t n_seeds)
+/* Over dp, and of the whole run on networks. */
+static void measure_exchange(dn_contender *c, const dn_trial *trials, size_t n_seeds)
 {
-    const dn_trial *trials = &c->trials[c->best * n_seeds];
-    c->step_s = mean_median(trials, n_seeds, offsetof(dn_record_step, step_s));
-    c->optimizer_s = mean_median(trials, n_seeds, offsetof(dn_record_step, optimizer_s));
-    c->tokens_per_s = mean_median(trials, n_seeds, offsetof(dn_record_step, tokens_per_s));
-    c->state_bytes = trials[0].record.steps[0].state_bytes;
-    c->memory_bytes = trials[0].record.steps[0].memory_bytes;
     for (int axis = 0; axis < DN_RECORD_AXES; axis++)
         c->bytes[axis] = mean_of(trials, n_seeds, offsetof(dn_record_step, bytes) + (size_t)axis * sizeof(double));
     c->hops = mean_of(trials, n_seeds, offsetof(dn_record_step, hops));
@@ -206,6 +201,35 @@ static void measure(dn_contender *c, size_t n_seeds)
             c->link_s[link] +=
                 dn_record_link_s(&trials[k].record, UINT64_MAX, &dn_links[link].link) / (double)n_seeds;
     }
+}
+
+static void measure_clients(dn_contender *c, const dn_trial *trials, size_t n_seeds)
+{
+    double n = (double)c->n_steps;
+    c->client_bytes_down = n * mean_of(trials, n_seeds, offsetof(dn_record_step, client_bytes_down));
+    c->client_bytes_up = n * mean_of(trials, n_seeds, offsetof(dn_record_step, client_bytes_up));
+    c->virtual_s = 0;
+    for (size_t k = 0; k < n_seeds; k++)
+        c->virtual_s += trials[k].record.steps[trials[k].record.n - 1].virtual_s / (double)n_seeds;
+}
+
+static void measure(dn_contender *c, size_t n_seeds, bool clients)
+{
+    const dn_trial *trials = &c->trials[c->best * n_seeds];
+    c->step_s = mean_median(trials, n_seeds, offsetof(dn_record_step, step_s));
+    c->optimizer_s = mean_median(trials, n_seeds, offsetof(dn_record_step, optimizer_s));
+    c->tokens_per_s = mean_median(trials, n_seeds, offsetof(dn_record_step, tokens_per_s));
+    c->state_bytes = trials[0].record.steps[0].state_bytes;
+    c->memory_bytes = trials[0].record.steps[0].memory_bytes;
+    if (clients)
+        measure_clients(c, trials, n_seeds);
+    else
+        measure_exchange(c, trials, n_seeds);
+}
+
+double dn_contender_client_bytes(const dn_contender *c)
+{
+    return c->client_bytes_down + c->client_bytes_up;
 }
 
 /* The lowest loss of a strategy; NULL: of all. */
@@ -226,9 +250,9 @@ void dn_comparison_judge(dn_comparison *comparison)
         dn_contender *c = &comparison->contenders[i];
         dn_contender_choose(c, comparison->n_seeds);
         if (c->best < c->n_lrs)
-            measure(c, comparison->n_seeds);
+            measure(c, comparison->n_seeds, comparison->n_clients > 0);
     }
-    double plain = lowest(comparison, "average");
+    double plain = lowest(comparison, comparison->n_clients > 0 ? "fedavg" : "average");
     comparison->target = (isnan(plain) ? lowest(comparison, NULL) : plain) + DN_COMPARISON_SLACK;
     for (size_t i = 0; i < comparison->n_contenders; i++) {
         dn_contender *c = &comparison->contenders[i];

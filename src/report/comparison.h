@@ -39,6 +39,7 @@ typedef struct dn_contender {
     char settings[128]; /* of the strategy: "key=value key=value"; empty: the configuration's */
     char optimizer[16]; /* empty: the strategy takes its place */
     double rank; /* as a fraction of min(rows, cols); 0: the optimizer has none */
+    uint64_t n_steps;   /* of each run; of clients, versions that together take as many trainings as the others' */
     size_t n_lrs;       /* rates: inner times outer ones */
     size_t n_outer;     /* of these; at least 1 */
     bool seeds_at_best; /* only the best rate runs with all seeds, the others with the first */
@@ -51,10 +52,12 @@ typedef struct dn_contender {
     dn_spread val_loss; /* final, over seeds */
     /* Of the best; mean over seeds of a run's median step, without the first two. */
     double step_s, optimizer_s, tokens_per_s;
-    double bytes[DN_RECORD_AXES]; /* a step: mean over all steps of all seeds; NaN if lines of metrics are missing */
+    double bytes[DN_RECORD_AXES]; /* a step: mean over all steps of all seeds; NaN if lines of metrics are missing; 0 of clients,
+                                     whose workers' exchange is no client's */
     double state_bytes, memory_bytes;
     double hops, cluster_bytes; /* over dp a step: means */
     double link_s[DN_N_LINKS];  /* of the whole run, predicted: mean over seeds */
+    double client_bytes_down, client_bytes_up, virtual_s; /* of the whole run of clients: means over seeds */
     uint64_t reached;           /* first step, of the first seed, with the target loss; 0: none */
 } dn_contender;
 
@@ -62,8 +65,9 @@ typedef struct dn_comparison {
     size_t n_contenders, n_seeds;
     dn_contender *contenders; /* owned */
     bool by_strategy; /* contenders name strategies */
+    int n_clients;    /* that train, by strategies of clients; 0: replicas do */
     double target;    /* validation loss to be reached: dn_comparison_judge */
-    uint64_t n_steps, step_tokens;
+    uint64_t n_steps, step_tokens; /* of clients a step is a training of each, on average */
     int n_workers, mesh[DN_RECORD_AXES];
     const char *version, *command; /* borrowed */
     char machine[256];
@@ -79,13 +83,16 @@ void dn_trial_judge(dn_trial *trial, uint64_t n_steps);
 #define DN_COMPARISON_SLACK 0.03
 
 /** Fills the second half of every contender from its trials, and the target: the lowest loss of a contender with
- * strategy average (of any, if there is none) plus DN_COMPARISON_SLACK. */
+ * strategy average, of clients fedavg (of any, if there is none) plus DN_COMPARISON_SLACK. */
 void dn_comparison_judge(dn_comparison *comparison);
 
 /** Finds the best rate and its loss; *contender is otherwise unchanged. */
 void dn_contender_choose(dn_contender *contender, size_t n_seeds);
 /** Whether trial `index` is to be run: all, or the first seed and, at the best rate so far, the others. */
 bool dn_contender_runs(const dn_contender *contender, size_t n_seeds, size_t index);
+
+/** Bytes that the whole run of clients took, to them and from them. */
+double dn_contender_client_bytes(const dn_contender *contender);
 
 /** Whether any contender exchanges bytes over the axis, or may: NaN. */
 bool dn_comparison_uses(const dn_comparison *comparison, int axis);
@@ -111,8 +118,9 @@ typedef enum dn_curve_by { DN_CURVE_STEP, DN_CURVE_SECOND, DN_CURVE_BYTE, DN_CUR
 typedef struct dn_curve {
     size_t n;
     double *x[DN_CURVE_N_BY];  /* at the end of an interval, since the start: steps, seconds in steps, bytes
-                                  exchanged by one worker over all axes; means over seeds. Seconds and bytes are
-                                  NaN if a seed's metrics lack lines */
+                                  exchanged by one worker over all axes; of clients, virtual seconds and bytes of
+                                  all of them; means over seeds. What is summed is NaN if a seed's metrics lack
+                                  lines */
     double *loss, *low, *high; /* mean, minimum and maximum over seeds; NaN in an interval without lines */
 } dn_curve;
 

@@ -70,13 +70,14 @@ static void write_head(const page *p)
     const dn_comparison *c = p->comparison;
     char tokens[32];
     dn_page_begin("dionode compare", p->out);
-    fputs("<h1>Comparison of optimizers</h1>\n<p>", p->out);
+    fputs("<h1>Comparison of optimizers</h1>\n<p>The same language model was trained on the same data with each optimizer: ", p->out);
+    if (c->n_clients > 0)
+        fprintf(p->out, "each of %d clients %llu times on average", c->n_clients, (unsigned long long)c->n_steps);
+    else
+        fprintf(p->out, "%llu steps of %llu tokens", (unsigned long long)c->n_steps, (unsigned long long)c->step_tokens);
     fprintf(p->out,
-            "The same language model was trained on the same data with each optimizer: %llu steps of %llu "
-            "tokens, %s tokens in total, %zu seed%s. Results are shown at the learning rate with the lowest "
-            "final "
+            ", %s tokens in total, %zu seed%s. Results are shown at the learning rate with the lowest final "
             "validation loss of each optimizer. Lower is better for loss, time, traffic and memory.",
-            (unsigned long long)c->n_steps, (unsigned long long)c->step_tokens,
             dn_human((double)(c->n_steps * c->step_tokens), "", tokens, sizeof tokens), c->n_seeds,
             dn_plural((long long)c->n_seeds));
     fputs("</p>\n<p class=\"note\">", p->out);
@@ -247,13 +248,15 @@ static void write_curves(const page *p, dn_curve_by by, const char *name, const 
     free(lines);
 }
 
-/* Means over seeds, at the steps at which the run of the first seed was validated. */
+/* Means over seeds, at the steps at which the run of the first seed was validated. Versions of clients, of which there are not as many
+ * of each contender, by their time. */
 static void write_validation(const page *p)
 {
+    bool clients = p->comparison->n_clients > 0;
     dn_plot_line *lines = calloc(p->n + 1, sizeof *lines);
     double **points = calloc(p->n + 1, sizeof *points), most = NAN;
-    dn_page_section("Validation loss by step", "The quantity by which the table ranks, during training.",
-                    p->out);
+    dn_page_section(clients ? "Validation loss by virtual second" : "Validation loss by step",
+                    "The quantity by which the table ranks, during training.", p->out);
     size_t n_lines = 0;
     for (size_t i = 0; lines && points && i < p->n; i++) {
         const dn_contender *c = &p->comparison->contenders[i];
@@ -269,7 +272,7 @@ static void write_validation(const page *p)
                 sum += dn_record_val_loss(&trials[seed].record, step);
             if (isnan(sum))
                 continue;
-            points[i][n] = (double)step;
+            points[i][n] = clients ? trials[0].record.steps[k].virtual_s : (double)step;
             points[i][n_steps + n++] = sum / (double)p->comparison->n_seeds;
         }
         if (points[i])
@@ -282,8 +285,8 @@ static void write_validation(const page *p)
         if (points[i] && n > 1) /* the first would compress the rest */
             most = fmax(most, points[i][n_steps + 1]);
     }
-    dn_plot plot = {.name = "validation loss by step",
-                    .x_label = "step",
+    dn_plot plot = {.name = clients ? "validation loss by virtual second" : "validation loss by step",
+                    .x_label = clients ? "virtual seconds" : "step",
                     .y_label = "validation loss (nats per token)",
                     .x_scale = 1,
                     .y_most = most,
@@ -308,17 +311,21 @@ static void write_all_curves(const page *p)
 {
     char label[64];
     const char *prefix;
+    bool clients = p->comparison->n_clients > 0;
     write_validation(p);
     dn_page_section("Training loss by step", "Bands span the minimum and maximum over seeds.", p->out);
     write_curves(p, DN_CURVE_STEP, "loss by step", "step", 1);
     dn_page_section("Training loss by second",
-                    "The same runs by the time of their steps, without validation and checkpoints.", p->out);
+                    clients ? "The same runs by virtual time, of clients' speeds and links."
+                            : "The same runs by the time of their steps, without validation and checkpoints.",
+                    p->out);
     if (isnan(farthest(p, DN_CURVE_SECOND)))
         write_unknown(p);
     else
-        write_curves(p, DN_CURVE_SECOND, "loss by second", "seconds", 1);
+        write_curves(p, DN_CURVE_SECOND, "loss by second", clients ? "virtual seconds" : "seconds", 1);
     dn_page_section("Training loss by byte",
-                    "The same runs by the bytes that one worker has contributed to exchanges, over all axes.",
+                    clients ? "The same runs by the bytes that all clients together got and sent."
+                            : "The same runs by the bytes that one worker has contributed to exchanges, over all axes.",
                     p->out);
     double bytes = farthest(p, DN_CURVE_BYTE), scale = dn_plot_prefix(bytes, &prefix);
     snprintf(label, sizeof label, "%sB exchanged", prefix);
@@ -488,7 +495,7 @@ static void print_page(FILE *out, void *of_page)
     p->out = out;
     write_head(p);
     write_table(p);
-    if (p->comparison->by_strategy)
+    if (p->comparison->by_strategy || p->comparison->n_clients > 0)
         dn_strategies_write(&(dn_strategies_page){p->comparison, p->names, p->styles, p->curves}, p->out);
     write_all_curves(p);
     write_costs(p);

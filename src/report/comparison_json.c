@@ -39,10 +39,28 @@ static json_t *learning_rates(const dn_contender *c, size_t n_seeds)
     return array;
 }
 
-static json_t *contender(const dn_contender *c, size_t n_seeds)
+/* Of replicas. */
+static void add_exchange(json_t *best, const dn_contender *c)
 {
-    json_t *object = json_pack("{s:s, s:s, s:s, s:o, s:o}", "strategy", c->strategy, "settings", c->settings, "optimizer", c->optimizer, "rank",
-                               c->rank > 0 ? json_real(c->rank) : json_null(), "learning_rates",
+    json_t *links = json_object();
+    for (int link = 0; link < DN_N_LINKS; link++)
+        json_object_set_new(links, dn_links[link].name, number(c->link_s[link]));
+    json_object_set_new(best, "hops_dp", number(c->hops));
+    json_object_set_new(best, "cluster_bytes_dp", number(c->cluster_bytes));
+    json_object_set_new(best, "link_s", links);
+}
+
+static void add_clients(json_t *best, const dn_contender *c)
+{
+    json_object_set_new(best, "client_bytes_down", number(c->client_bytes_down));
+    json_object_set_new(best, "client_bytes_up", number(c->client_bytes_up));
+    json_object_set_new(best, "virtual_s", number(c->virtual_s));
+}
+
+static json_t *contender(const dn_contender *c, size_t n_seeds, bool clients)
+{
+    json_t *object = json_pack("{s:s, s:s, s:s, s:o, s:I, s:o}", "strategy", c->strategy, "settings", c->settings, "optimizer", c->optimizer, "rank",
+                               c->rank > 0 ? json_real(c->rank) : json_null(), "steps", (json_int_t)c->n_steps, "learning_rates",
                                learning_rates(c, n_seeds));
     json_t *best = json_null();
     if (c->best < c->n_lrs)
@@ -53,14 +71,9 @@ static json_t *contender(const dn_contender *c, size_t n_seeds)
                          number(c->bytes[DN_DP]), "bytes_fs", number(c->bytes[DN_FS]), "bytes_tp",
                          number(c->bytes[DN_TP]), "bytes_pp", number(c->bytes[DN_PP]), "state_bytes", number(c->state_bytes));
     if (c->best < c->n_lrs) {
-        json_t *links = json_object();
-        for (int link = 0; link < DN_N_LINKS; link++)
-            json_object_set_new(links, dn_links[link].name, number(c->link_s[link]));
         json_object_set_new(best, "outer_lr", number(c->trials[c->best * n_seeds].outer_lr));
         json_object_set_new(best, "memory_bytes", number(c->memory_bytes));
-        json_object_set_new(best, "hops_dp", number(c->hops));
-        json_object_set_new(best, "cluster_bytes_dp", number(c->cluster_bytes));
-        json_object_set_new(best, "link_s", links);
+        (clients ? add_clients : add_exchange)(best, c);
         json_object_set_new(best, "reached", c->reached ? json_integer((json_int_t)c->reached) : json_null());
     }
     json_object_set_new(object, "best", best);
@@ -71,16 +84,16 @@ static json_t *contenders(const dn_comparison *comparison)
 {
     json_t *array = json_array();
     for (size_t i = 0; array && i < comparison->n_contenders; i++)
-        json_array_append_new(array, contender(&comparison->contenders[i], comparison->n_seeds));
+        json_array_append_new(array, contender(&comparison->contenders[i], comparison->n_seeds, comparison->n_clients > 0));
     return array;
 }
 
 dn_status dn_comparison_write_json(const dn_comparison *c, const char *path)
 {
     json_t *object =
-        json_pack("{s:s, s:s, s:s, s:s, s:[iiii], s:I, s:I, s:I, s:o}", "version", c->version, "command",
+        json_pack("{s:s, s:s, s:s, s:s, s:[iiii], s:i, s:I, s:I, s:I, s:o}", "version", c->version, "command",
                   c->command, "machine", c->machine, "config", c->config, "mesh", c->mesh[DN_DP], c->mesh[DN_FS],
-                  c->mesh[DN_TP], c->mesh[DN_PP], "steps", (json_int_t)c->n_steps, "step_tokens", (json_int_t)c->step_tokens,
+                  c->mesh[DN_TP], c->mesh[DN_PP], "clients", c->n_clients, "steps", (json_int_t)c->n_steps, "step_tokens", (json_int_t)c->step_tokens,
                   "seeds", (json_int_t)c->n_seeds, "contenders", contenders(c));
     return dn_json_file_write(object, 0, path);
 }

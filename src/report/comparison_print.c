@@ -59,6 +59,23 @@ static void print_failures(const dn_contender *c, size_t n_seeds, FILE *out)
                 (long long)t->seed, dn_trial_message(t, message, sizeof message));
 }
 
+static const char *outer_lr_of(const dn_comparison *comparison, const dn_contender *c, char *text, size_t bytes)
+{
+    double outer_lr = c->trials[c->best * comparison->n_seeds].outer_lr;
+    if (isnan(outer_lr))
+        return "-";
+    snprintf(text, bytes, "%g", outer_lr);
+    return text;
+}
+
+static const char *step_of(uint64_t step, char *text, size_t bytes)
+{
+    if (!step)
+        return "-";
+    snprintf(text, bytes, "%llu", (unsigned long long)step);
+    return text;
+}
+
 /* What replicas exchange, and seconds of the steps as measured and on networks. */
 static void print_links(const dn_comparison *comparison, FILE *out)
 {
@@ -68,15 +85,11 @@ static void print_links(const dn_comparison *comparison, FILE *out)
     fputc('\n', out);
     for (size_t i = 0; i < comparison->n_contenders; i++) {
         const dn_contender *c = &comparison->contenders[i];
-        char name[DN_CONTENDER_NAME], outer[32] = "-", reached[32] = "-";
+        char name[DN_CONTENDER_NAME], outer[32], reached[32];
         if (c->best == c->n_lrs)
             continue;
-        double outer_lr = c->trials[c->best * comparison->n_seeds].outer_lr;
-        if (!isnan(outer_lr))
-            snprintf(outer, sizeof outer, "%g", outer_lr);
-        if (c->reached)
-            snprintf(reached, sizeof reached, "%llu", (unsigned long long)c->reached);
-        fprintf(out, "%-*s %9s %9.3g %9s", NAME_WIDTH, dn_contender_name(c, name, sizeof name), outer, c->hops, reached);
+        fprintf(out, "%-*s %9s %9.3g %9s", NAME_WIDTH, dn_contender_name(c, name, sizeof name),
+                outer_lr_of(comparison, c, outer, sizeof outer), c->hops, step_of(c->reached, reached, sizeof reached));
         for (int link = 0; link < DN_N_LINKS; link++)
             fprintf(out, "  %*.4g", (int)strlen(dn_links[link].name), c->link_s[link]);
         fputc('\n', out);
@@ -84,16 +97,37 @@ static void print_links(const dn_comparison *comparison, FILE *out)
     fprintf(out, "target: validation loss %.4f\n", comparison->target);
 }
 
+/* What clients got and sent, and how long it took them. */
+static void print_clients(const dn_comparison *comparison, FILE *out)
+{
+    fprintf(out, "\n%-*s %9s %9s %9s %9s %9s %9s\n", NAME_WIDTH, "of all clients", "outer lr", "versions", "target at", "to them", "from them",
+            "virtual s");
+    for (size_t i = 0; i < comparison->n_contenders; i++) {
+        const dn_contender *c = &comparison->contenders[i];
+        char name[DN_CONTENDER_NAME], outer[32], reached[32];
+        if (c->best == c->n_lrs)
+            continue;
+        fprintf(out, "%-*s %9s %9llu %9s", NAME_WIDTH, dn_contender_name(c, name, sizeof name),
+                outer_lr_of(comparison, c, outer, sizeof outer), (unsigned long long)c->n_steps, step_of(c->reached, reached, sizeof reached));
+        print_human(c->client_bytes_down, "B", out);
+        print_human(c->client_bytes_up, "B", out);
+        fprintf(out, " %9.4g\n", c->virtual_s);
+    }
+    fprintf(out, "target: validation loss %.4f\n", comparison->target);
+}
+
 void dn_comparison_print(const dn_comparison *comparison, FILE *out)
 {
-    char tokens[32], stages[32] = "";
+    char tokens[32], stages[32] = "", clients[64] = "";
     const int *mesh = comparison->mesh;
     bool edge = false;
     if (mesh[DN_PP] > 1)
         snprintf(stages, sizeof stages, "pp %d x ", mesh[DN_PP]);
+    if (comparison->n_clients > 0)
+        snprintf(clients, sizeof clients, " of each of %d clients, on average,", comparison->n_clients);
     fprintf(out,
-            "# dionode %s compare: %llu steps = %s tokens, %zu seed%s, mesh dp %d x %sfs %d x tp %d\n# %s\n",
-            comparison->version, (unsigned long long)comparison->n_steps,
+            "# dionode %s compare: %llu %s%s = %s tokens, %zu seed%s, mesh dp %d x %sfs %d x tp %d\n# %s\n",
+            comparison->version, (unsigned long long)comparison->n_steps, comparison->n_clients > 0 ? "trainings" : "steps", clients,
             dn_human((double)(comparison->n_steps * comparison->step_tokens), "", tokens, sizeof tokens),
             comparison->n_seeds, dn_plural((long long)comparison->n_seeds), mesh[DN_DP], stages,
             mesh[DN_FS], mesh[DN_TP], comparison->machine);
@@ -115,7 +149,9 @@ void dn_comparison_print(const dn_comparison *comparison, FILE *out)
         fprintf(
             out,
             "* the lowest or highest learning rate tried: a better one may be outside the range; see --lr\n");
-    if (comparison->by_strategy)
+    if (comparison->n_clients > 0)
+        print_clients(comparison, out);
+    else if (comparison->by_strategy)
         print_links(comparison, out);
     for (size_t i = 0; i < comparison->n_contenders; i++)
         print_failures(&comparison->contenders[i], comparison->n_seeds, out);

@@ -28,8 +28,16 @@ static dn_status allocate(dn_curve *curve, size_t n)
     return DN_OK;
 }
 
+static double bytes_of(const dn_record_step *x, bool clients)
+{
+    double bytes = clients ? x->client_bytes_down + x->client_bytes_up : 0;
+    for (int axis = 0; axis < DN_RECORD_AXES && !clients; axis++)
+        bytes += x->bytes[axis];
+    return bytes;
+}
+
 /* Adds one of n_seeds runs, of `last` steps, to the means. */
-static void add_run(const dn_record *r, uint64_t last, double share, bool first, dn_curve *curve)
+static void add_run(const dn_record *r, uint64_t last, double share, bool first, bool clients, dn_curve *curve)
 {
     double seconds = dn_gaps_none(&r->gaps) ? 0 : NAN, bytes = seconds;
     for (size_t point = 0, i = 0; point < curve->n; point++) {
@@ -38,9 +46,8 @@ static void add_run(const dn_record *r, uint64_t last, double share, bool first,
         double sum = 0;
         for (; i < r->n && r->steps[i].step <= end; i++) {
             sum += r->steps[i].loss;
-            seconds += r->steps[i].step_s;
-            for (int axis = 0; axis < DN_RECORD_AXES; axis++)
-                bytes += r->steps[i].bytes[axis];
+            seconds = clients ? r->steps[i].virtual_s : seconds + r->steps[i].step_s;
+            bytes += bytes_of(&r->steps[i], clients);
         }
         double loss = sum / (double)(i - begin);
         curve->x[DN_CURVE_STEP][point] = (double)end;
@@ -60,6 +67,6 @@ dn_status dn_curve_make(const dn_comparison *comparison, const dn_contender *con
     uint64_t last = r->n > 0 ? r->steps[r->n - 1].step : 0;
     DN_TRY(allocate(out, dn_min(last, max_points)));
     for (size_t k = 0; k < comparison->n_seeds; k++)
-        add_run(&trials[k].record, last, 1 / (double)comparison->n_seeds, k == 0, out);
+        add_run(&trials[k].record, last, 1 / (double)comparison->n_seeds, k == 0, comparison->n_clients > 0, out);
     return DN_OK;
 }

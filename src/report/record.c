@@ -46,7 +46,10 @@ dn_status dn_record_read(const char *path, dn_record *out)
                                     .cluster_bytes = value(dn_series_column(&s, "cluster_bytes_dp"), i),
                                     .hops = value(dn_series_column(&s, "hops_dp"), i),
                                     .link_s = value(dn_series_column(&s, "link_s"), i),
-                                    .delay = value(dn_series_column(&s, "delay"), i)};
+                                    .delay = value(dn_series_column(&s, "delay"), i),
+                                    .client_bytes_down = value(dn_series_column(&s, "client_bytes_down"), i),
+                                    .client_bytes_up = value(dn_series_column(&s, "client_bytes_up"), i),
+                                    .virtual_s = value(dn_series_column(&s, "virtual_s"), i)};
         for (int axis = 0; axis < DN_RECORD_AXES; axis++)
             steps[n].bytes[axis] = value(dn_series_column(&s, dn_record_bytes[axis]), i);
         if (isnan(steps[n].bytes[DN_PP])) /* there is a number where there are stages */

@@ -25,6 +25,8 @@ typedef struct dn_record_step {
     double cluster_bytes, hops;   /* over dp, as dn_comm_stats counts them */
     double link_s;                /* slept on an emulated link */
     double delay;                 /* steps during which the exchange over dp may go on */
+    double client_bytes_down, client_bytes_up; /* of weights to clients, and of what they sent, all together */
+    double virtual_s;             /* of clients' time since the first step, at the end of this one */
 } dn_record_step;
 
 typedef struct dn_record {

@@ -94,7 +94,52 @@ static void write_table(const dn_strategies_page *p, FILE *out)
     fputs("</table></div>\n", out);
 }
 
+/* Of clients. */
+static void write_client_row(const dn_strategies_page *p, size_t i, FILE *out)
+{
+    const dn_contender *c = at(p, i);
+    char down[32], up[32];
+    fprintf(out, "<tr><td>%zu ", i + 1);
+    dn_page_text(p->names[i], out);
+    fputs("</td>", out);
+    if (!won(p, i)) {
+        fputs("<td class=\"failed\" colspan=\"8\">no rate brought all runs to their end</td></tr>\n", out);
+        return;
+    }
+    const dn_trial *best = &c->trials[c->best * p->comparison->n_seeds];
+    fprintf(out, "<td>%g%s</td>", best->lr, c->at_edge ? " *" : "");
+    number_cell(best->outer_lr, "%g", out);
+    number_cell(c->val_loss.mean, "%.4f", out);
+    fprintf(out, "<td>%llu</td>", (unsigned long long)c->n_steps);
+    fprintf(out, "<td>%s</td>", isnan(c->client_bytes_down) ? "-" : dn_human(c->client_bytes_down, "B", down, sizeof down));
+    fprintf(out, "<td>%s</td>", isnan(c->client_bytes_up) ? "-" : dn_human(c->client_bytes_up, "B", up, sizeof up));
+    number_cell(c->virtual_s, "%.4g", out);
+    number_cell(c->reached ? (double)c->reached : NAN, "%.0f", out);
+    fputs("</tr>\n", out);
+}
+
+static void write_client_table(const dn_strategies_page *p, FILE *out)
+{
+    dn_page_section("What clients got and sent, and how long it took",
+                    "Of the whole run: versions that the server made, weights that all clients together got, what they sent, and virtual "
+                    "seconds, of clients' speeds and links (client_speeds, client_links). Target: the first version whose validation loss is as "
+                    "low as that of federated averaging at its end plus 0.03 nats. * best at the edge of the rates that were tried.",
+                    out);
+    fputs("<div class=\"wide\"><table><tr><th>strategy, rule</th><th>lr</th><th>outer lr</th><th>val loss</th><th>versions</th>"
+          "<th>to clients</th><th>from clients</th><th>virtual s</th><th>target: version</th></tr>\n",
+          out);
+    for (size_t i = 0; i < p->comparison->n_contenders; i++)
+        write_client_row(p, i, out);
+    fputs("</table></div>\n", out);
+}
+
 /* ---- the front ---- */
+
+/* Over dp in a step; of clients, of all of them in the whole run. */
+static double traffic(const dn_strategies_page *p, size_t i)
+{
+    return p->comparison->n_clients > 0 ? dn_contender_client_bytes(at(p, i)) : at(p, i)->bytes[0];
+}
 
 static void write_plot(const dn_plot *plot, FILE *out)
 {
@@ -140,14 +185,15 @@ static void write_front(const dn_strategies_page *p, FILE *out)
     double *numbers = calloc(4 * n + 1, sizeof *numbers), *x = numbers, *y = numbers + n;
     size_t *front = calloc(n + 1, sizeof *front);
     dn_plot_line *lines = calloc(n + 1, sizeof *lines);
-    dn_page_section("Validation loss by bytes per step",
+    bool clients = p->comparison->n_clients > 0;
+    dn_page_section(clients ? "Validation loss by bytes" : "Validation loss by bytes per step",
                     "One mark a contender: to the left is less traffic, below is a better model. The line joins those "
                     "that no other one beats in both.",
                     out);
     write_legend(p, out);
     for (size_t i = 0; numbers && lines && labels && i < n; i++) {
         snprintf(labels[i], sizeof labels[i], "%u", (unsigned)(i + 1) % 10000);
-        x[i] = won(p, i) && at(p, i)->bytes[0] > 0 ? at(p, i)->bytes[0] : NAN;
+        x[i] = won(p, i) && traffic(p, i) > 0 ? traffic(p, i) : NAN;
         y[i] = won(p, i) ? at(p, i)->val_loss.mean : NAN;
         lines[i + 1] = (dn_plot_line){
             .name = p->names[i], .style = p->styles[i], .n = 1, .x = &x[i], .y = &y[i], .dots = true, .label = labels[i]};
@@ -160,14 +206,14 @@ static void write_front(const dn_strategies_page *p, FILE *out)
         const char *prefix;
         char label[64];
         double scale = dn_plot_prefix(most, &prefix);
-        snprintf(label, sizeof label, "%sB per step of one worker over dp", prefix);
+        snprintf(label, sizeof label, clients ? "%sB to and from all clients" : "%sB per step of one worker over dp", prefix);
         for (size_t k = 0; k < n_front; k++) {
             numbers[2 * n + k] = x[front[k]];
             numbers[3 * n + k] = y[front[k]];
         }
         lines[0] = (dn_plot_line){
             .name = "front", .style = {7, 1}, .n = n_front, .x = numbers + 2 * n, .y = numbers + 3 * n};
-        write_plot(&(dn_plot){.name = "validation loss by bytes per step",
+        write_plot(&(dn_plot){.name = clients ? "validation loss by bytes" : "validation loss by bytes per step",
                               .x_label = label,
                               .y_label = "final validation loss (nats per token)",
                               .x_scale = scale,
@@ -294,6 +340,11 @@ static void write_map(const dn_strategies_page *p, FILE *out)
 
 void dn_strategies_write(const dn_strategies_page *p, FILE *out)
 {
+    if (p->comparison->n_clients > 0) {
+        write_client_table(p, out);
+        write_front(p, out);
+        return;
+    }
     write_table(p, out);
     write_front(p, out);
     write_panels(p, out);

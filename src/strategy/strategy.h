@@ -261,6 +261,12 @@ typedef struct dn_client_rules {
     size_t n_sums;
 } dn_client_rules;
 
+/** Tickets that a version is made of, of n clients. */
+static inline int dn_client_quorum(const dn_client_rules *rules, const dn_strategy_config *config, int n_clients)
+{
+    return rules->quorum ? rules->quorum(config, n_clients) : rules->out(config, n_clients);
+}
+
 /* ---- the row ---- */
 
 typedef struct dn_strategy {

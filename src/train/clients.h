@@ -46,6 +46,9 @@ typedef struct dn_client_result {
     double virtual_s, delay;     /* when the version was made; mean of versions made meanwhile */
 } dn_client_result;
 
+/** Errors: DN_ERR_CONFIG: a strategy of clients without their number, or another one with it. */
+dn_status dn_clients_check_strategy(const dn_config *config, const dn_strategy *strategy) DN_MUST_USE;
+
 /** What the configuration says of clients, checked: *plan->clients and batches. Errors: DN_ERR_CONFIG naming keys. */
 dn_status dn_clients_plan(dn_plan *plan) DN_MUST_USE;
 

@@ -57,21 +57,27 @@ static dn_status read_clock(dn_plan *plan)
     return DN_OK;
 }
 
+dn_status dn_clients_check_strategy(const dn_config *config, const dn_strategy *strategy)
+{
+    if (!strategy->clients && config->clients)
+        return dn_fail(DN_ERR_CONFIG, "clients %lld: strategy %s has none; choose one of clients, as fedavg, or leave clients out",
+                       (long long)config->clients, strategy->name);
+    if (strategy->clients && !config->clients)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s: say how many clients there are, as clients 8", strategy->name);
+    return DN_OK;
+}
+
 dn_status dn_clients_plan(dn_plan *plan)
 {
     const dn_config *c = &plan->config;
     const dn_client_rules *rules = plan->strategy->clients;
     dn_client_plan *p = &plan->clients;
-    if (!rules && c->clients)
-        return dn_fail(DN_ERR_CONFIG, "clients %lld: strategy %s has none; choose one of clients, as fedavg, or leave clients out",
-                       (long long)c->clients, plan->strategy->name);
+    DN_TRY(dn_clients_check_strategy(c, plan->strategy));
     if (!rules)
         return DN_OK;
-    if (!c->clients)
-        return dn_fail(DN_ERR_CONFIG, "strategy %s: say how many clients there are, as clients 8", plan->strategy->name);
     p->n = (int)c->clients;
     p->n_out = rules->out(&plan->strategy_config, p->n);
-    p->quorum = rules->quorum ? rules->quorum(&plan->strategy_config, p->n) : p->n_out;
+    p->quorum = dn_client_quorum(rules, &plan->strategy_config, p->n);
     if (p->quorum > p->n_out)
         return dn_fail(DN_ERR_CONFIG, "strategy %s: the server would wait for %d clients while %d train at a time: raise "
                        "client_fraction", plan->strategy->name, p->quorum, p->n_out);

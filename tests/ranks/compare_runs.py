@@ -452,6 +452,54 @@ def strategies_are_compared_by_bytes_and_by_time_on_networks():
 
 
 @case
+def clients_are_compared_by_their_bytes_and_virtual_seconds_after_as_many_trainings():
+    """Four clients, each trained three times on average: in versions of all four, of two and of three. All train the first version; the
+    slowest of federated averaging is waited for each time."""
+    if not FULL:
+        return
+    versions = {"fedavg": 3, "teasq": 6, "decoupled_diloco": 4}
+    words = ["--strategies", ",".join(versions), "--optimizers", "adamw", "--lr", "0.002", "--outer-lr", "0.5,1", "--set",
+             "teasq.cache_fraction=0.5", "--set", "decoupled_diloco.quorum=0.75"]
+    changes = dict(clients=4, client_fraction=1, local_steps=2, batch_size=2, num_iterations=3, client_speeds="1000,250",
+                   client_links="1Mbit:10ms", val_loss_every=1)
+    with Place() as place:
+        done = compared(place, *words, **changes)
+        found = {c["strategy"]: c for c in results(place)["contenders"]}
+        expect({name: c["steps"] for name, c in found.items()} == versions, f"{found}")
+        sizes = set()
+        for name, c in found.items():
+            best = c["best"]
+            rate = next(r for r in c["learning_rates"] if r["outer_lr"] == best["outer_lr"])
+            lines = metrics_of(rate["runs"][0]["dir"])
+            expect(len(lines) == versions[name] and sum(line["clients"] for line in lines) == 12, f"{name}: {lines}")
+            for key in "client_bytes_down", "client_bytes_up":
+                total = sum(line[key] for line in lines)
+                expect(near(best[key], total), f"{name}, {key}: {best[key]}, not {total}")
+            expect(best["virtual_s"] == lines[-1]["virtual_s"] and best["bytes_dp"] == 0, f"{name}: {best}")
+            sizes.add(lines[0]["client_bytes_down"] / lines[0]["clients"])
+        (size,) = sizes
+        expect(size > 0 and size % REAL_BYTES == 0, f"weights of {size} bytes")
+        want = 3 * (64 / 250 + 2 * (0.01 + size / 125e3))
+        expect(near(found["fedavg"]["best"]["virtual_s"], want), f"{found['fedavg']['best']['virtual_s']} s, not {want}")
+        expect(found["teasq"]["best"]["virtual_s"] < want, "who is not waited for is waited for")
+        expect(found["teasq"]["best"]["client_bytes_up"] < 0.5 * 12 * size, "all that changed is sent")
+        loss = found["fedavg"]["best"]["val_loss"]["mean"]
+        expect(f"target: validation loss {loss + 0.03:.4f}" in done.stdout and "hops/step" not in done.stdout, done.stdout)
+        with open(place.file("out/compare.html")) as file:
+            page = xml.etree.ElementTree.fromstring(file.read())
+        expect(len(list(plot(page, "validation loss by bytes").iter(SVG + "circle"))) == 3, "marks of the front")
+        for name in "loss by second", "loss by byte":
+            expect(len(curves(plot(page, name))) == 3, name)
+        ends = {name: found[name]["best"]["virtual_s"] for name in versions}
+        last = {name: float(points[-1].split(",")[0]) for name, points in curves(plot(page, "validation loss by virtual second")).items()}
+        expect(sorted(ends, key=ends.get) == [name.split()[0] for name in sorted(last, key=last.get)], f"{ends}, {last}")
+        expect(not [svg for svg in page.iter(SVG + "svg") if svg.get("aria-label") == "who reaches the target first"], "a map of networks")
+        for strategies, why in ("average,fedavg", "average has none"), ("fedavg,demo", "demo has none"):
+            done = compared(place, "--strategies", strategies, "--optimizers", "adamw", status=2, **changes)
+            expect(why in done.stderr, done.stderr)
+
+
+@case
 def a_run_on_an_emulated_link_takes_what_is_predicted_of_one_without_and_has_the_same_bits():
     """What a step takes beyond the prediction is computation and the scheduler's: the least of all steps is compared. Hops and bytes
     are those that were counted, of factors and their orthonormalization as of gradients."""

@@ -84,14 +84,14 @@ static void all_runs_differ_and_each_has_its_own_configuration(void **state)
     assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
     const dn_contender *third = &c.contenders[1];
     dn_config config;
-    assert_int_equal(dn_compare_config(&o.config, &c, third, &third->trials[1 * 3 + 2], &config), DN_OK);
+    assert_int_equal(dn_compare_config(&o.config, third, &third->trials[1 * 3 + 2], &config), DN_OK);
     assert_string_equal(config.optimizer, "dion");
     assert_true(config.optim.rank_fraction == 1.0 / 3 && config.lr == 0.02);
     assert_int_equal(config.seed, 7);
     assert_int_equal(config.num_iterations, 7);
     assert_int_equal(config.stop_after, 0);
     assert_string_equal(config.checkpoint_dir, "folder/dion-r0.333333333-lr0.02-s7");
-    assert_int_equal(dn_compare_config(&o.config, &c, &c.contenders[2], &c.contenders[2].trials[0], &config), DN_OK);
+    assert_int_equal(dn_compare_config(&o.config, &c.contenders[2], &c.contenders[2].trials[0], &config), DN_OK);
     assert_string_equal(config.optimizer, "adamw");
     assert_true(config.optim.rank_fraction == o.config.optim.rank_fraction);
     assert_string_equal(config.checkpoint_dir, "folder/adamw-lr0.001-s5");
@@ -194,7 +194,7 @@ static void strategies_multiply_with_rules_settings_and_outer_rates(void **state
     const dn_contender *last = &c.contenders[8];
     assert_string_equal(last->trials[2].dir, "out/diloco-sync_every=8-dion-r0.25-lr0.01-o0.7-s0");
     dn_config config, expected = o.config;
-    assert_int_equal(dn_compare_config(&o.config, &c, last, &last->trials[2], &config), DN_OK);
+    assert_int_equal(dn_compare_config(&o.config, last, &last->trials[2], &config), DN_OK);
     assert_int_equal(dn_config_set(&expected, "outer_lr=0.7"), DN_OK);
     assert_int_equal(dn_config_set(&expected, "sync_every=8"), DN_OK);
     assert_string_equal(config.strategy, "diloco");
@@ -218,6 +218,47 @@ static void all_strategies_are_those_of_the_registry_and_quick_is_one_rate(void 
     assert_int_equal(c.n_contenders, n);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(c.contenders[i].n_lrs, 1);
+}
+
+/* A version takes as many trainings as the server waits for: 12 clients, each 5 times, in versions of 6, 3 and 4; those of decoupled_diloco
+ * of half of all. */
+static void strategies_of_clients_make_as_many_versions_as_all_train_as_often(void **state)
+{
+    static const char *const settings[] = {"teasq.cache_fraction=0.25,0.34"};
+    static const struct {
+        const char *name;
+        uint64_t n_steps;
+    } wanted[] = {{"fedavg", 10}, {"teasq", 20}, {"teasq", 15}, {"decoupled_diloco", 10}};
+    dn_compare_options o = dn_compare_defaults();
+    dn_config config;
+    o.optimizers = "adamw";
+    o.settings = settings;
+    o.n_settings = 1;
+    o.strategies = "fedavg,teasq,decoupled_diloco";
+    o.steps = 5;
+    assert_int_equal(dn_config_set(&o.config, "clients=12"), DN_OK);
+    assert_int_equal(dn_config_set(&o.config, "client_fraction=0.5"), DN_OK);
+    assert_int_equal(dn_compare_expand(&o, &c), DN_ERR_CONFIG); /* how much a training is depends on the client's rows */
+    assert_non_null(strstr(dn_error_message(), "local_steps"));
+    assert_int_equal(dn_config_set(&o.config, "local_steps=2"), DN_OK);
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    assert_int_equal(c.step_tokens, 12 * 2 * (uint64_t)(o.config.batch_size * o.config.sequence_length));
+    assert_int_equal(c.n_contenders, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(c.contenders[i].strategy, wanted[i].name);
+        assert_int_equal(c.contenders[i].n_steps, wanted[i].n_steps);
+        assert_int_equal(dn_compare_config(&o.config, &c.contenders[i], c.contenders[i].trials, &config), DN_OK);
+        assert_int_equal(config.num_iterations, wanted[i].n_steps);
+    }
+    dn_comparison_free(&c);
+    o.strategies = "all";
+    o.n_settings = 0;
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    size_t n = 0;
+    for (size_t k = 0; dn_strategy_at(k); k++)
+        if (dn_strategy_at(k)->clients)
+            assert_string_equal(c.contenders[n++].strategy, dn_strategy_at(k)->name);
+    assert_int_equal(c.n_contenders, n);
 }
 
 static void expect_refusal(dn_compare_options o, const char *why)
@@ -268,6 +309,11 @@ static void what_makes_no_sense_is_refused_with_a_reason(void **state)
     expect_refusal(o, "averige");
     o.strategies = "average,average";
     expect_refusal(o, "twice");
+    o.strategies = "average,fedavg"; /* versions of clients, and how many clients there are is not said */
+    expect_refusal(o, "how many clients");
+    assert_int_equal(dn_config_set(&o.config, "clients=4"), DN_OK);
+    assert_int_equal(dn_config_set(&o.config, "local_steps=4"), DN_OK);
+    expect_refusal(o, "strategy average has none");
     o = good;
     o.steps = o.tokens = 5;
     expect_refusal(o, "--tokens");
@@ -292,6 +338,7 @@ TESTS(compare_expand)
         TEST(all_runs_differ_and_each_has_its_own_configuration),
         TEST(strategies_multiply_with_rules_settings_and_outer_rates),
         TEST(all_strategies_are_those_of_the_registry_and_quick_is_one_rate),
+        TEST(strategies_of_clients_make_as_many_versions_as_all_train_as_often),
         TEST(the_budget_is_in_steps_or_in_tokens),
         TEST(a_strategy_that_steps_itself_has_rates_of_its_own),
         TEST(what_makes_no_sense_is_refused_with_a_reason),

@@ -413,6 +413,18 @@ static void numbers_below_a_logarithmic_axis_do_not_touch_on_a_phone(void **stat
     }
 }
 
+/* The page of what is compared; the caller frees it. */
+static char *read_page(void)
+{
+    size_t bytes;
+    c.version = c.command = "";
+    c.config = strdup("");
+    assert_int_equal(dn_comparison_write_html(&c, scratch_path(&dir, "page.html")), DN_OK);
+    char *page = scratch_read(scratch_path(&dir, "page.html"), &bytes);
+    assert_non_null(page);
+    return page;
+}
+
 /* The runs of fill() exchange over dp and fs, nothing over tp. */
 static void the_page_shows_validation_on_its_way_and_no_column_of_nothing(void **state)
 {
@@ -422,12 +434,8 @@ static void the_page_shows_validation_on_its_way_and_no_column_of_nothing(void *
     contender->trials[0].record.steps[1].val_loss = 6;
     dn_comparison_judge(&c);
     c.n_steps = 4;
-    c.version = c.command = "";
-    c.config = strdup("");
     size_t bytes;
-    assert_int_equal(dn_comparison_write_html(&c, scratch_path(&dir, "page.html")), DN_OK);
-    char *page = scratch_read(scratch_path(&dir, "page.html"), &bytes);
-    assert_non_null(page);
+    char *page = read_page();
     assert_non_null(strstr(page, "<th>dp per step</th><th>fs per step</th><th>state</th>"));
     const char *plot = strstr(page, "aria-label=\"validation loss by step\"");
     assert_non_null(plot);
@@ -470,6 +478,55 @@ static void time_on_a_link_is_computation_and_what_exceeds_the_overlap(void **st
     assert_int_equal(dn_record_reaches(&record, 3), 2);
     assert_int_equal(dn_record_reaches(&record, 2.5), 4);
     assert_int_equal(dn_record_reaches(&record, 1), 0);
+}
+
+/* Two seeds of four versions, in 5 and 10 s each: clients get 10 bytes for each, and send 1, 2, 3 and 4. */
+static void bytes_of_clients_are_summed_and_their_seconds_are_virtual(void **state)
+{
+    dn_contender *a = make_contender(1, 2);
+    char *text;
+    size_t bytes;
+    c.n_clients = 6;
+    c.n_steps = 2;
+    a->n_steps = 4;
+    strcpy(a->strategy, "fedavg");
+    for (size_t k = 0; k < 2; k++) {
+        fill(&a->trials[k], 4, 0.5, 1, 1000, 3 + (double)k);
+        for (size_t i = 0; i < 4; i++) {
+            dn_record_step *x = &a->trials[k].record.steps[i];
+            x->client_bytes_down = 10;
+            x->client_bytes_up = (double)(i + 1);
+            x->virtual_s = (double)(5 * (k + 1) * (i + 1));
+        }
+    }
+    dn_comparison_judge(&c);
+    expect_near(a->client_bytes_down, 40);
+    expect_near(a->client_bytes_up, 10);
+    expect_near(a->virtual_s, 30);
+    expect_near(c.target, 3.53);
+    assert_int_equal(a->reached, 4);
+    assert_false(dn_comparison_uses(&c, DN_DP)); /* of workers */
+    dn_curve curve;
+    assert_int_equal(dn_curve_make(&c, a, 2, &curve), DN_OK);
+    for (size_t i = 0; i < 2; i++) {
+        expect_near(curve.x[DN_CURVE_SECOND][i], i == 0 ? 15 : 30);
+        expect_near(curve.x[DN_CURVE_BYTE][i], i == 0 ? 23 : 50);
+    }
+    dn_curve_free(&curve);
+    text = read_page();
+    assert_non_null(strstr(text, "<td>4</td><td>40 B</td><td>10 B</td><td>30</td><td>4</td></tr>"));
+    assert_non_null(strstr(text, "aria-label=\"validation loss by virtual second\""));
+    assert_null(strstr(text, "four networks"));
+    free(text);
+    FILE *out = open_memstream(&text, &bytes);
+    dn_comparison_print(&c, out);
+    fclose(out);
+    assert_non_null(strstr(text, "2 trainings of each of 6 clients"));
+    free(text);
+    lose(&a->trials[1], 2);
+    dn_comparison_judge(&c);
+    assert_true(isnan(a->client_bytes_up));
+    expect_near(a->virtual_s, 30);
 }
 
 static void the_front_is_what_no_other_beats_in_both(void **state)
@@ -528,6 +585,7 @@ TESTS(report_comparison)
         TEST(numbers_below_a_logarithmic_axis_do_not_touch_on_a_phone),
         TEST(the_page_shows_validation_on_its_way_and_no_column_of_nothing),
         TEST(time_on_a_link_is_computation_and_what_exceeds_the_overlap),
+        TEST(bytes_of_clients_are_summed_and_their_seconds_are_virtual),
         TEST(the_front_is_what_no_other_beats_in_both),
         TEST(outer_rates_have_edges_too_and_other_seeds_run_at_the_best),
         TEST(a_plot_of_nothing_or_of_one_point_is_still_a_plot),
