@@ -87,10 +87,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         write_tokens(os.path.join(folder, "tokens.bin"))
         said = run(o.program, "topo", "--mesh", f"pp={S}", "--measure", "/dev/null", *(f"{key}={value}" for key, value in common.items())).stdout
-        times = re.search(r"pp_times=(\S+)", said).group(1)
+        times = dict(re.findall(r"^(pp_times|pp_link_times)=(\S+)", said, re.M))
         shares = [float(share) / 100 for share in re.findall(r"^ *\d+ +\d+-\d+ +\d+ +(\d+)%", said, re.M)]
         imbalance = max(shares) * S / sum(shares)
-        staged = {**common, "pp_size": S, "dp_size": 1, "pp_times": times}
+        staged = {**common, "pp_size": S, "dp_size": 1, **times}
         # Two replicas take a step's rows in half as many micro-batches, each of the same size.
         kinds = {"dp=2": {**common, "dp_size": S}, "pp=2": staged, "pp=2 async": {**staged, "pipeline": "async"}}
         best = {name: (float("inf"), 0) for name in kinds}
@@ -98,7 +98,7 @@ def main():
             for name, keys in kinds.items():
                 best[name] = min(best[name], best_step(o.program, folder, o.steps, keys))
     tokens = common["batch_size"] * MODEL["sequence_length"]
-    print(f"M {M} micro-batches, S {S} stages of {shares} (pp_times {times}), imbalance {imbalance:.3f}")
+    print(f"M {M} micro-batches, S {S} stages of {shares} ({times}), imbalance {imbalance:.3f}")
     print(f"{'':12} {'us/token':>9} {'of dp=2':>8} {'at most':>8} {'idle':>6} {'by order':>9}")
     for name, (seconds, idle) in best.items():
         flows = name.endswith("async")

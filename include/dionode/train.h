@@ -60,10 +60,18 @@ DN_API dn_status dn_evaluate(const char *run, const char *const *assignments, si
  * sizes of the mesh are not read. Errors: DN_ERR_CONFIG as of a run; DN_ERR_MEMORY. */
 DN_API dn_status dn_train_print_stages(const dn_config *config, const int size[DN_N_AXES], FILE *out) DN_MUST_USE;
 
-/** Measures how many seconds a worker of n_threads takes for a micro-batch of device_batch_size, forward and back, in the embedding, a
- * block (the first; all are taken to be alike) and the head: the key pp_times. Memory is a model's of one block. Errors: DN_ERR_CONFIG
- * as of a run; DN_ERR_MEMORY. */
-DN_API dn_status dn_train_measure_units(const dn_config *config, int n_threads, double seconds[3]) DN_MUST_USE;
+/**
+ * Launcher's side of `dionode topo --measure`: starts the mesh's workers by executing this program again with argv, and waits for their
+ * end. They print two keys: pp_times, the seconds that one of them takes for a micro-batch of device_batch_size, forward and back, in the
+ * embedding, a block (the first; all are taken to be alike) and the head; and, of several stages, pp_link_times, those of a micro-batch's
+ * numbers over each boundary, half of the shortest of some round trips, on the links that link_pp emulates, too. Then the stages as
+ * dn_train_print_stages, cut by these. Memory is a model's of as many blocks as there are stages. *signal_out as in dn_train. Errors:
+ * DN_ERR_CONFIG as of a run; DN_ERR_MEMORY; those of dn_launch. Call as dn_launch.
+ */
+DN_API dn_status dn_train_measure_stages(const dn_config *config, const int size[DN_N_AXES], char *const *argv, int *signal_out) DN_MUST_USE;
+
+/** Worker's side. Returns the process's exit status. */
+DN_API int dn_train_measure_stages_worker(const dn_config *config, const int size[DN_N_AXES]);
 
 /** Prints a line for each GPU that workers could run on: where it is, and its links to the others. Nothing where there is none, or no
  * module for it. */

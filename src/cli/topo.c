@@ -83,33 +83,26 @@ static void print(const dn_topo *topo, const arguments *a)
     dn_topo_print(topo, staged ? "dp,pp,fs,tp" : "dp,fs,tp", workers_of_mesh(a) ? roles : NULL, stdout);
 }
 
-/* By as many threads as the first worker would have; then the model is cut by what was found. */
-static dn_status measure(const dn_topo *topo, dn_config *config)
+/* *signal: that stopped workers who measure. */
+static dn_status print_stages(const arguments *a, char **command_line, int *signal)
 {
-    double s[3];
-    char assignment[128];
-    dn_status status = dn_train_measure_units(config, dn_topo_place(topo, 0)->n_threads, s);
-    if (status != DN_OK)
-        return status;
-    snprintf(assignment, sizeof assignment, "pp_times=%.3g,%.3g,%.3g", s[0], s[1], s[2]);
-    printf("%s\n\n", assignment);
-    return dn_config_set(config, assignment);
-}
-
-static dn_status print_stages(const dn_topo *topo, arguments *a)
-{
-    dn_status status = a->measure ? measure(topo, &a->config) : DN_OK;
-    return status == DN_OK && a->configured && !a->json ? dn_train_print_stages(&a->config, a->size, stdout) : status;
+    *signal = 0;
+    if (!a->configured || a->json)
+        return DN_OK;
+    if (!a->measure)
+        return dn_train_print_stages(&a->config, a->size, stdout);
+    return cli_flush_output() ? dn_train_measure_stages(&a->config, a->size, command_line, signal) : DN_OK;
 }
 
 int cli_topo(int argc, char **argv, char **command_line)
 {
-    (void)command_line;
     static const struct argp_option options[] = {
         {"np", 'n', "N", 0, "Plan N workers (default: one per NUMA domain)", 0},
         {"mesh", 'm', "dp=D,pp=P,fs=F,tp=T", 0, "Plan D x P x F x T workers and show the coordinates of each", 0},
         {"json", OPTION_JSON, NULL, 0, "Print one JSON object", 0},
-        {"measure", OPTION_MEASURE, NULL, 0, "Measure embedding, a block and head of the model, print the key pp_times, and cut by it", 0},
+        {"measure", OPTION_MEASURE, NULL, 0, "Measure embedding, a block and head of the model, and messages between its stages, print the keys pp_times and pp_link_times, and "
+         "cut by them",
+         0},
         {0}};
     static const struct argp argp = {
         options,
@@ -128,7 +121,12 @@ int cli_topo(int argc, char **argv, char **command_line)
         return cli_failure(a.status);
     if (dn_launch_is_rank())
         return dn_bench_nodes();
+    if (dn_launch_is_worker()) {
+        cli_tell_notices();
+        return dn_train_measure_stages_worker(&a.config, a.size);
+    }
     dn_topo *topo;
+    int signal;
     dn_status status = dn_topo_create(a.n_workers, &topo);
     if (status != DN_OK)
         return cli_failure(status);
@@ -139,7 +137,9 @@ int cli_topo(int argc, char **argv, char **command_line)
         print(topo, &a);
     if (!a.json)
         dn_train_print_gpus(stdout);
-    status = print_stages(topo, &a);
+    status = print_stages(&a, command_line, &signal);
     dn_topo_destroy(&topo);
-    return status == DN_OK ? 0 : cli_failure(status);
+    if (status != DN_OK)
+        return cli_failure(status);
+    return signal ? 128 + signal : 0;
 }

@@ -234,6 +234,41 @@ dn_status dn_pipeline_flow(dn_pipeline *p, dn_micro_batch_fn *micro_batch, void 
     return DN_OK;
 }
 
+/* ---- how long messages take ---- */
+
+enum { TRIPS = 9 };
+
+static dn_status time_trip(dn_pipeline *p, size_t B, int other, double *seconds)
+{
+    bool sends = other > dn_comm_rank(p->stages);
+    double began_s = dn_clock_s();
+    dn_status gate;
+    if (sends)
+        DN_TRY(post(p, 0, B, other, false));
+    DN_TRY(receive_note(p, other, &gate));
+    DN_TRY(receive(p, 0, B, other, sends));
+    if (!sends)
+        DN_TRY(post(p, 0, B, other, true));
+    DN_TRY(dn_comm_posted(p->stages, other));
+    *seconds = (dn_clock_s() - began_s) / 2;
+    return DN_OK;
+}
+
+dn_status dn_pipeline_time_links(dn_pipeline *p, size_t B, double *seconds)
+{
+    int stage = dn_comm_rank(p->stages);
+    for (int s = 0; s + 1 < dn_comm_size(p->stages); s++) { /* one at a time */
+        double least = INFINITY, one;
+        DN_TRY(dn_comm_barrier(p->stages));
+        for (int trip = 0; trip < TRIPS && (stage == s || stage == s + 1); trip++) {
+            DN_TRY(time_trip(p, B, stage == s ? s + 1 : s, &one));
+            least = fmin(least, one);
+        }
+        seconds[s] = stage == s ? least : 0;
+    }
+    return dn_comm_barrier(p->stages);
+}
+
 /* ---- a head that is the embedding ---- */
 
 /* By as much as a slot's stream holds, where the first stage adds it from. */

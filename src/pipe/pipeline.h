@@ -71,6 +71,10 @@ dn_status dn_pipeline_pass(dn_pipeline *pipeline, dn_micro_batch_fn *micro_batch
 dn_status dn_pipeline_flow(dn_pipeline *pipeline, dn_micro_batch_fn *micro_batch, void *context, size_t M, double scale,
                            double *loss_sum) DN_MUST_USE;
 
+/** Between passes, collective over the stages. seconds [stages - 1]: that the numbers of B sequences take to the next stage, which sends them
+ * back: half of the shortest of some round trips; known on the stage before the boundary, 0 on others. Streams of slot 0 are overwritten. */
+dn_status dn_pipeline_time_links(dn_pipeline *pipeline, size_t B, double *seconds) DN_MUST_USE;
+
 /** Between passes, collective over the stages. Gradients of the last stage's borrowed parameters (dn_model_borrows_head) are added
  * to those of the first stage, which trains them; its weights become the last stage's. params: of the whole stage, n of which are
  * borrowed or lent; other stages do nothing. */

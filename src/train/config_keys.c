@@ -157,6 +157,9 @@ static const dn_key keys[] = {
     TEXT(pp_times, "null", NULL,
          "E,B,H: how many seconds the embedding, a block and the head take for a micro-batch, as dionode topo --measure prints them: the "
          "model is cut into stages by these; null = by flops"),
+    TEXT(pp_link_times, "null", NULL,
+         "how many seconds a micro-batch's numbers take over each boundary of stages (one for all, or one for each, separated by commas), as "
+         "dionode topo --measure prints them: for the cut, and channel topk; null = of link_pp, or else of shared memory"),
     TEXT(pipeline, "1f1b", DN_PIPELINE_NAMES,
          "stages go back with all micro-batches of a step before it ends (1f1b), or with some of them in the next one, through the weights "
          "with which they went forward (async)"),

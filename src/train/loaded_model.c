@@ -103,7 +103,7 @@ static dn_status plan_for(dn_plan *plan, dn_config *config, int64_t trained_leng
     trained.sequence_length = trained_length;
     config->dp_size = config->pp_size = config->fs_size = 1;
     config->tp_size = p->n_workers;
-    *config->link_pp = '\0'; /* may name one for each boundary */
+    *config->link_pp = *config->pp_link_times = '\0'; /* may name one for each boundary */
     strcpy(config->precision, "float"); /* what is not trained is read so, on any processor */
     config->batch_size = config->device_batch_size = (int64_t)p->B;
     DN_TRY(dn_plan_whole(config, &trained, p->n_workers, plan));

@@ -295,13 +295,24 @@ static dn_status unit_times(const dn_plan *plan, double tokens, size_t n_units, 
     return DN_OK;
 }
 
-/* Where no link is emulated, boundaries take as long as shared memory does on the processors of exchange.h. */
+/* Boundaries of stages take as long as was measured, as the emulated link, or as shared memory on the processors of exchange.h. */
+static dn_status plan_links(dn_plan *plan)
+{
+    const dn_config *c = &plan->config;
+    int n = plan->mesh[DN_PP] - 1;
+    double bytes = (double)c->device_batch_size * (double)plan->spec.T * (double)plan->spec.C * sizeof(dn_real);
+    DN_TRY(dn_pipe_links_parse(c->link_pp, "link_pp", n, &plan->link_pp));
+    for (int i = 0; i < n; i++)
+        plan->link_s[i] = dn_exchange_link_s(&plan->link_pp.of[i], 1, bytes);
+    return dn_pipe_link_times_parse(c->pp_link_times, "pp_link_times", n, plan->link_s);
+}
+
 static dn_status plan_cut(dn_plan *plan)
 {
     const dn_spec *spec = &plan->spec;
     size_t n_layers = spec->architecture->n_layers(spec), n_units = spec->architecture->layer(spec, n_layers - 1).unit + 1,
            S = (size_t)plan->mesh[DN_PP], end[DN_MAX_RANKS];
-    double tokens = (double)plan->config.device_batch_size * (double)spec->T, bytes = 2 * tokens * (double)spec->C * sizeof(dn_real), slowest;
+    double tokens = (double)plan->config.device_batch_size * (double)spec->T, slowest;
     if (S > n_units)
         return dn_fail(DN_ERR_CONFIG, "pp_size %zu: the model has %zu units to cut between, embedding and head included; use no more",
                        S, n_units);
@@ -309,7 +320,7 @@ static dn_status plan_cut(dn_plan *plan)
     if (!work_s)
         return dn_fail(DN_ERR_MEMORY, "no memory to cut %zu units", n_units);
     for (size_t s = 1; s < S; s++)
-        link_s[s] = dn_exchange_link_s(&plan->link_pp.of[s - 1], 2, bytes);
+        link_s[s] = 2 * plan->link_s[s - 1]; /* the stream, and its gradient */
     dn_status status = unit_times(plan, tokens, n_units, work_s);
     if (status == DN_OK)
         status = dn_pipe_cut(work_s, n_units, link_s, S, end, &slowest);
@@ -329,13 +340,9 @@ static dn_status plan_cut(dn_plan *plan)
 static dn_status plan_channels(dn_plan *plan)
 {
     size_t n = (size_t)plan->mesh[DN_PP] - 1;
-    double seconds[DN_MAX_RANKS], tokens = (double)plan->config.device_batch_size * (double)plan->spec.T,
-                                  bytes = tokens * (double)plan->spec.C * sizeof(dn_real);
     int choice;
     DN_TRY(choose("channel", plan->config.channel, DN_CHANNEL_NAMES, &choice));
-    for (size_t i = 0; i < n; i++)
-        seconds[i] = dn_exchange_link_s(&plan->link_pp.of[i], 1, bytes);
-    return dn_pipe_kept((dn_channel_choice)choice, plan->config.channel_quantile, plan->config.channel_ratio, seconds, n, plan->spec.C,
+    return dn_pipe_kept((dn_channel_choice)choice, plan->config.channel_quantile, plan->config.channel_ratio, plan->link_s, n, plan->spec.C,
                         plan->kept);
 }
 
@@ -619,7 +626,7 @@ static dn_status make(const dn_config *c, const dn_tuning *tuning, const dn_conf
     DN_TRY(plan_batches(c, plan));
     DN_TRY(dn_link_parse(c->link_dp, "link_dp", &plan->link_dp));
     DN_TRY(dn_link_parse(*c->link_across ? c->link_across : c->link_dp, "link_across", &plan->link_across));
-    DN_TRY(dn_pipe_links_parse(c->link_pp, "link_pp", plan->mesh[DN_PP] - 1, &plan->link_pp));
+    DN_TRY(plan_links(plan));
     DN_TRY(plan_cut(plan));
     DN_TRY(plan_channels(plan));
     DN_TRY(plan_optimizer(c, plan));

@@ -51,6 +51,7 @@ typedef struct dn_plan {
     int n_workers;             /* product of the mesh                                      */
     dn_link link_dp, link_across; /* emulated                                              */
     dn_pipe_links link_pp;          /* emulated, of each boundary of stages                     */
+    double link_s[DN_MAX_RANKS];    /* that a micro-batch's numbers take over each              */
     int mesh[DN_N_AXES];
     int stage_mesh[DN_N_AXES]; /* of one stage of a pipeline                               */
     int optim_mesh[DN_N_AXES]; /* of the optimizer: a stage's ranks, or those of one replica there */

@@ -131,7 +131,7 @@ static dn_status check_stages(const dn_config *config, const dn_verification *wh
     dn_plan plan;
     dn_config c = *config;
     c.dp_size = c.pp_size = c.fs_size = c.tp_size = 0;
-    *c.link_pp = '\0';
+    *c.link_pp = *c.pp_link_times = '\0';
     if (strcmp(config->pipeline, "async") != 0 || what->n_steps == 1)
         return DN_OK;
     if (n_ranks_of(what->mesh) == 0 && what->max_stages > 1)

@@ -65,7 +65,7 @@ static dn_status plan_of(const dn_verify_case *vcase, const int size[DN_N_AXES],
     dn_config c = on_mesh(vcase, size), trained = on_mesh(vcase, vcase->only);
     const int n = dn_axes_size(size, DN_ALL_AXES), n_stages = dn_axis_size(vcase->only, DN_PP);
     if (dn_axis_size(size, DN_PP) != n_stages) /* they have another number of boundaries */
-        *c.link_pp = '\0';
+        *c.link_pp = *c.pp_link_times = '\0';
     return n > 1 || n_stages == 1 ? dn_plan_make(&c, n, plan) : dn_plan_whole(&c, &trained, 1, plan);
 }
 

@@ -78,8 +78,8 @@ def killed_and_resumed(place, settings, seeds):
 @case
 def a_stage_that_is_killed_with_micro_batches_in_flight_leaves_a_run_that_goes_on_with_the_same_bits():
     with Place() as place:
-        settings = dict(STAGED, num_iterations=24, pp_size=3, device_batch_size=1, link_pp="80Gbit:0ms,8Gbit:0ms", channel="topk",
-                        channel_ratio=3)
+        settings = dict(STAGED, num_iterations=24, pp_size=3, device_batch_size=1, link_pp="80Gbit:0ms,8Gbit:0ms", pp_link_times="1e-4,1e-3",
+                        channel="topk", channel_ratio=3)
         well(place.train(3, **settings, checkpoint_dir=place.file("whole")), "uninterrupted")
         well(run([PROGRAM, "eval", place.file("whole"), "val_tokens=64"]), "eval of a run with a link for each boundary")
         killed_and_resumed(place, settings, range(4 if FULL else 1))
@@ -179,6 +179,7 @@ def what_stages_cannot_do_is_refused_in_one_line():
         for sizes, words in [({"pp_size": 7}, "the model has 6 units"), ({"pp_size": 2, "strategy": "fda"}, "strategy fda with pp_size 2"),
                              ({"pp_size": 3, "link_pp": "1Gbit:1ms,1Gbit:1ms,1Gbit:1ms"}, "3 links for 2 boundaries"),
                              ({"pp_size": 2, "link_pp": "fast"}, "link_pp: 'fast' is no link"),
+                             ({"pp_size": 3, "pp_link_times": "1,2,3"}, "pp_link_times: 3 links for 2 boundaries"),
                              ({"pp_size": 2, "channel": "topk", "channel_ratio": 30}, "channel_ratio 30: of a position's 32 numbers"),
                              ({"pp_size": 2, "fs_size": 3}, "pp_size 2 x fs_size 3")]:
             np = 7 if sizes["pp_size"] == 7 else 4 if "fs_size" in sizes else sizes["pp_size"]

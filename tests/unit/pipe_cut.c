@@ -89,12 +89,30 @@ static void one_link_is_for_all_boundaries_and_several_are_one_for_each(void **s
     }
 }
 
+static void so_are_their_times(void **state)
+{
+    (void)state;
+    double seconds[DN_MAX_RANKS] = {7, 7, 7};
+    assert_int_equal(dn_pipe_link_times_parse("", "times", 3, seconds), DN_OK);
+    assert_true(seconds[0] == 7 && seconds[2] == 7);
+    assert_int_equal(dn_pipe_link_times_parse("0.5", "times", 3, seconds), DN_OK);
+    assert_true(seconds[0] == 0.5 && seconds[2] == 0.5);
+    assert_int_equal(dn_pipe_link_times_parse("1e-3,0", "times", 2, seconds), DN_OK);
+    assert_true(seconds[0] == 1e-3 && seconds[1] == 0 && seconds[2] == 0.5);
+    static const char *const wrong[] = {"1,2", "1,2,3,4", "1,,3", "x", "-1", "nan", "1e99", "1s"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(dn_pipe_link_times_parse(wrong[i], "times", 3, seconds), DN_ERR_CONFIG);
+        assert_non_null(strstr(dn_error_message(), "times: "));
+    }
+}
+
 TESTS(pipe_cut)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_cut_is_better),
         cmocka_unit_test(a_slow_link_is_taken_off_the_stage_behind_it),
         cmocka_unit_test(one_link_is_for_all_boundaries_and_several_are_one_for_each),
+        cmocka_unit_test(so_are_their_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
