@@ -100,7 +100,8 @@ int cli_topo(int argc, char **argv, char **command_line)
         {"np", 'n', "N", 0, "Plan N workers (default: one per NUMA domain)", 0},
         {"mesh", 'm', "dp=D,pp=P,fs=F,tp=T", 0, "Plan D x P x F x T workers and show the coordinates of each", 0},
         {"json", OPTION_JSON, NULL, 0, "Print one JSON object", 0},
-        {"measure", OPTION_MEASURE, NULL, 0, "Measure embedding, a block and head of the model, and messages between its stages, print the keys pp_times and pp_link_times, and "
+        {"measure", OPTION_MEASURE, NULL, 0,
+         "Measure embedding, a block and head of the model, and messages between its stages, print the keys pp_times and pp_link_times, and "
          "cut by them",
          0},
         {0}};

@@ -99,9 +99,9 @@ static dn_status measure_units(const dn_config *config, dn_stream *stream, doubl
 /* Stages of a model that is cut anywhere, which send each other all numbers of a micro-batch. */
 static dn_status plan_links(const dn_config *config, const int size[DN_N_AXES], dn_plan *plan)
 {
-    dn_config c = model_of(config, size[DN_PP]);
+    dn_config c = model_of(config, dn_axis_size(size, DN_PP));
     c.dp_size = size[DN_DP];
-    c.pp_size = size[DN_PP];
+    c.pp_size = dn_axis_size(size, DN_PP);
     c.fs_size = size[DN_FS];
     c.tp_size = size[DN_TP];
     c.batch_size *= size[DN_DP] * size[DN_FS];
@@ -128,7 +128,7 @@ static dn_status measure_links(const dn_config *config, const int size[DN_N_AXES
         dn_instance_close(&instance);
     }
     dn_mesh_destroy(&mesh);
-    return status == DN_OK ? dn_comm_all_reduce_scalars(comm, seconds, (size_t)size[DN_PP] - 1, DN_MAX) : status;
+    return status == DN_OK ? dn_comm_all_reduce_scalars(comm, seconds, (size_t)plan.mesh[DN_PP] - 1, DN_MAX) : status;
 }
 
 /* ---- all ---- */
@@ -148,19 +148,20 @@ static dn_status measure(const dn_config *config, const int size[DN_N_AXES], dn_
 {
     const char *kernels, *threads = getenv("OMP_NUM_THREADS");
     double units[3], links[DN_MAX_RANKS] = {0};
+    int n_links = dn_axis_size(size, DN_PP) - 1;
     dn_config found = *config;
     dn_stream *stream;
     DN_TRY(dn_kernels_of_precision(config->precision, &kernels));
     DN_TRY(dn_stream_create(kernels, threads ? atoi(threads) : 1, &stream));
-    dn_status status = size[DN_PP] > 1 ? measure_links(config, size, comm, stream, links) : DN_OK;
+    dn_status status = n_links > 0 ? measure_links(config, size, comm, stream, links) : DN_OK;
     if (status == DN_OK && dn_comm_rank(comm) == 0)
         status = measure_units(config, stream, units);
     dn_stream_destroy(&stream);
     if (status != DN_OK || dn_comm_rank(comm) != 0)
         return status;
     DN_TRY(say("pp_times", units, 3, &found));
-    if (size[DN_PP] > 1)
-        DN_TRY(say("pp_link_times", links, size[DN_PP] - 1, &found));
+    if (n_links > 0)
+        DN_TRY(say("pp_link_times", links, n_links, &found));
     printf("\n");
     DN_TRY(dn_train_print_stages(&found, size, stdout));
     return dn_flush(stdout);
