@@ -148,14 +148,22 @@ static dn_status check_lrs(const dn_compare_options *o, const entry *rules, size
     return DN_OK;
 }
 
+/* Of a client's training. */
+static dn_status tokens_of_training(const dn_config *c, uint64_t *tokens)
+{
+    *tokens = (uint64_t)(c->batch_size * c->sequence_length * c->local_steps);
+    return c->local_steps ? DN_OK : dn_fail(DN_ERR_CONFIG, "clients are compared after as many tokens: set local_steps, of each training");
+}
+
 /* A step is one of replicas, or a training of each client. */
 static dn_status read_budget(const dn_compare_options *o, dn_comparison *out)
 {
     const dn_config *c = &o->config;
     out->n_clients = (int)c->clients;
-    if (c->clients && !c->local_steps)
-        return dn_fail(DN_ERR_CONFIG, "clients are compared after as many tokens: set local_steps, of each training of a client");
-    out->step_tokens = (uint64_t)(c->batch_size * c->sequence_length) * (c->clients ? (uint64_t)(c->clients * c->local_steps) : 1);
+    out->step_tokens = (uint64_t)(c->batch_size * c->sequence_length);
+    if (c->clients)
+        DN_TRY(tokens_of_training(c, &out->step_tokens));
+    out->step_tokens *= c->clients ? (uint64_t)c->clients : 1;
     if (o->steps && o->tokens)
         return dn_fail(DN_ERR_CONFIG, "--steps and --tokens both set the length: give only one of them");
     out->n_steps = o->steps ? (uint64_t)o->steps : (uint64_t)c->num_iterations;
@@ -295,19 +303,21 @@ static dn_status configure(const dn_contender *c, dn_config *config)
     return dn_clients_check_strategy(config, strategy);
 }
 
-/* Of clients as many versions as make so many trainings of clients. */
+/* Of clients as many versions as take the tokens of all steps. */
 static dn_status count_steps(const dn_config *config, const dn_comparison *comparison, uint64_t *n)
 {
     const dn_strategy *strategy;
     dn_strategy_config settings;
+    uint64_t tokens;
     dn_config c = *config;
     DN_TRY(dn_plan_strategy(&c, &strategy));
     *n = comparison->n_steps;
     if (!strategy->clients)
         return DN_OK;
     DN_TRY(dn_config_resolve_strategy(&c, strategy, &settings));
-    uint64_t quorum = (uint64_t)dn_client_quorum(strategy->clients, &settings, comparison->n_clients);
-    *n = (comparison->n_steps * (uint64_t)comparison->n_clients + quorum - 1) / quorum;
+    DN_TRY(tokens_of_training(&c, &tokens));
+    tokens *= (uint64_t)dn_client_quorum(strategy->clients, &settings, (int)c.clients);
+    *n = (comparison->n_steps * comparison->step_tokens + tokens - 1) / tokens;
     return DN_OK;
 }
 
@@ -404,12 +414,13 @@ dn_status dn_compare_expand(const dn_compare_options *o, dn_comparison *out)
     DN_TRY(check_strategies("--outer-lr", o->outer_lrs, o->n_outer_lrs, '=', strategies, n_strategies));
     DN_TRY(read_budget(o, out));
     bool all = o->strategies && strcmp(o->strategies, "all") == 0;
+    dn_status status = DN_OK;
     for (size_t i = 0; i < n_strategies; i++) {
-        dn_status status = add_strategy(o, strategies[i], rules, n_rules, out);
+        status = add_strategy(o, strategies[i], rules, n_rules, out);
         if (status != DN_OK && !(all && status == DN_ERR_CONFIG && !o->n_settings))
             return status;
     }
-    return DN_OK;
+    return out->n_contenders > 0 ? DN_OK : status;
 }
 
 dn_status dn_compare_config(const dn_config *common, const dn_contender *contender, const dn_trial *trial, dn_config *out)

@@ -221,19 +221,19 @@ static void all_strategies_are_those_of_the_registry_and_quick_is_one_rate(void 
 }
 
 /* A version takes as many trainings as the server waits for: 12 clients, each 5 times, in versions of 6, 3 and 4; those of decoupled_diloco
- * of half of all. */
+ * of half of all. Trainings of twice as many steps are half as many. */
 static void strategies_of_clients_make_as_many_versions_as_all_train_as_often(void **state)
 {
-    static const char *const settings[] = {"teasq.cache_fraction=0.25,0.34"};
+    static const char *const settings[] = {"teasq.cache_fraction=0.25,0.34", "fedavg.local_steps=2,4"};
     static const struct {
         const char *name;
         uint64_t n_steps;
-    } wanted[] = {{"fedavg", 10}, {"teasq", 20}, {"teasq", 15}, {"decoupled_diloco", 10}};
+    } wanted[] = {{"fedavg", 10}, {"fedavg", 5}, {"teasq", 20}, {"teasq", 15}, {"decoupled_diloco", 10}};
     dn_compare_options o = dn_compare_defaults();
     dn_config config;
     o.optimizers = "adamw";
     o.settings = settings;
-    o.n_settings = 1;
+    o.n_settings = 2;
     o.strategies = "fedavg,teasq,decoupled_diloco";
     o.steps = 5;
     assert_int_equal(dn_config_set(&o.config, "clients=12"), DN_OK);
@@ -243,8 +243,8 @@ static void strategies_of_clients_make_as_many_versions_as_all_train_as_often(vo
     assert_int_equal(dn_config_set(&o.config, "local_steps=2"), DN_OK);
     assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
     assert_int_equal(c.step_tokens, 12 * 2 * (uint64_t)(o.config.batch_size * o.config.sequence_length));
-    assert_int_equal(c.n_contenders, 4);
-    for (size_t i = 0; i < 4; i++) {
+    assert_int_equal(c.n_contenders, 5);
+    for (size_t i = 0; i < 5; i++) {
         assert_string_equal(c.contenders[i].strategy, wanted[i].name);
         assert_int_equal(c.contenders[i].n_steps, wanted[i].n_steps);
         assert_int_equal(dn_compare_config(&o.config, &c.contenders[i], c.contenders[i].trials, &config), DN_OK);
