@@ -256,9 +256,12 @@ void dn_comparison_judge(dn_comparison *comparison)
     comparison->target = (isnan(plain) ? lowest(comparison, NULL) : plain) + DN_COMPARISON_SLACK;
     for (size_t i = 0; i < comparison->n_contenders; i++) {
         dn_contender *c = &comparison->contenders[i];
-        c->reached = c->best < c->n_lrs
-                         ? dn_record_reaches(&c->trials[c->best * comparison->n_seeds].record, comparison->target)
-                         : 0;
+        const dn_record *first = &c->trials[c->best < c->n_lrs ? c->best * comparison->n_seeds : 0].record;
+        c->reached = c->best < c->n_lrs ? dn_record_reaches(first, comparison->target) : 0;
+        c->reached_s = NAN;
+        for (size_t k = 0; k < first->n && c->reached; k++)
+            if (first->steps[k].step == c->reached)
+                c->reached_s = first->steps[k].virtual_s;
     }
 }
 

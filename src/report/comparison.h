@@ -59,6 +59,7 @@ typedef struct dn_contender {
     double link_s[DN_N_LINKS];  /* of the whole run, predicted: mean over seeds */
     double client_bytes_down, client_bytes_up, virtual_s; /* of the whole run of clients: means over seeds */
     uint64_t reached;           /* first step, of the first seed, with the target loss; 0: none */
+    double reached_s;           /* virtual seconds of clients until then; NaN: none */
 } dn_contender;
 
 typedef struct dn_comparison {

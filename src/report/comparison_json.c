@@ -55,6 +55,7 @@ static void add_clients(json_t *best, const dn_contender *c)
     json_object_set_new(best, "client_bytes_down", number(c->client_bytes_down));
     json_object_set_new(best, "client_bytes_up", number(c->client_bytes_up));
     json_object_set_new(best, "virtual_s", number(c->virtual_s));
+    json_object_set_new(best, "reached_s", number(c->reached_s));
 }
 
 static json_t *contender(const dn_contender *c, size_t n_seeds, bool clients)

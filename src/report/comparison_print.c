@@ -59,21 +59,19 @@ static void print_failures(const dn_contender *c, size_t n_seeds, FILE *out)
                 (long long)t->seed, dn_trial_message(t, message, sizeof message));
 }
 
-static const char *outer_lr_of(const dn_comparison *comparison, const dn_contender *c, char *text, size_t bytes)
+static void print_number(double value, const char *format, FILE *out) __attribute__((format(printf, 2, 0)));
+
+static void print_number(double value, const char *format, FILE *out)
 {
-    double outer_lr = c->trials[c->best * comparison->n_seeds].outer_lr;
-    if (isnan(outer_lr))
-        return "-";
-    snprintf(text, bytes, "%g", outer_lr);
-    return text;
+    char text[32] = "-";
+    if (!isnan(value))
+        snprintf(text, sizeof text, format, value);
+    fprintf(out, " %9s", text);
 }
 
-static const char *step_of(uint64_t step, char *text, size_t bytes)
+static double outer_lr_of(const dn_comparison *comparison, const dn_contender *c)
 {
-    if (!step)
-        return "-";
-    snprintf(text, bytes, "%llu", (unsigned long long)step);
-    return text;
+    return c->trials[c->best * comparison->n_seeds].outer_lr;
 }
 
 /* What replicas exchange, and seconds of the steps as measured and on networks. */
@@ -85,11 +83,13 @@ static void print_links(const dn_comparison *comparison, FILE *out)
     fputc('\n', out);
     for (size_t i = 0; i < comparison->n_contenders; i++) {
         const dn_contender *c = &comparison->contenders[i];
-        char name[DN_CONTENDER_NAME], outer[32], reached[32];
+        char name[DN_CONTENDER_NAME];
         if (c->best == c->n_lrs)
             continue;
-        fprintf(out, "%-*s %9s %9.3g %9s", NAME_WIDTH, dn_contender_name(c, name, sizeof name),
-                outer_lr_of(comparison, c, outer, sizeof outer), c->hops, step_of(c->reached, reached, sizeof reached));
+        fprintf(out, "%-*s", NAME_WIDTH, dn_contender_name(c, name, sizeof name));
+        print_number(outer_lr_of(comparison, c), "%g", out);
+        fprintf(out, " %9.3g", c->hops);
+        print_number(c->reached ? (double)c->reached : NAN, "%.0f", out);
         for (int link = 0; link < DN_N_LINKS; link++)
             fprintf(out, "  %*.4g", (int)strlen(dn_links[link].name), c->link_s[link]);
         fputc('\n', out);
@@ -100,18 +100,21 @@ static void print_links(const dn_comparison *comparison, FILE *out)
 /* What clients got and sent, and how long it took them. */
 static void print_clients(const dn_comparison *comparison, FILE *out)
 {
-    fprintf(out, "\n%-*s %9s %9s %9s %9s %9s %9s\n", NAME_WIDTH, "of all clients", "outer lr", "versions", "target at", "to them", "from them",
-            "virtual s");
+    fprintf(out, "\n%-*s %9s %9s %9s %9s %9s %9s\n", NAME_WIDTH, "of all clients", "outer lr", "versions", "to them", "from them",
+            "virtual s", "target s");
     for (size_t i = 0; i < comparison->n_contenders; i++) {
         const dn_contender *c = &comparison->contenders[i];
-        char name[DN_CONTENDER_NAME], outer[32], reached[32];
+        char name[DN_CONTENDER_NAME];
         if (c->best == c->n_lrs)
             continue;
-        fprintf(out, "%-*s %9s %9llu %9s", NAME_WIDTH, dn_contender_name(c, name, sizeof name),
-                outer_lr_of(comparison, c, outer, sizeof outer), (unsigned long long)c->n_steps, step_of(c->reached, reached, sizeof reached));
+        fprintf(out, "%-*s", NAME_WIDTH, dn_contender_name(c, name, sizeof name));
+        print_number(outer_lr_of(comparison, c), "%g", out);
+        fprintf(out, " %9llu", (unsigned long long)c->n_steps);
         print_human(c->client_bytes_down, "B", out);
         print_human(c->client_bytes_up, "B", out);
-        fprintf(out, " %9.4g\n", c->virtual_s);
+        fprintf(out, " %9.4g", c->virtual_s);
+        print_number(c->reached_s, "%.4g", out);
+        fputc('\n', out);
     }
     fprintf(out, "target: validation loss %.4f\n", comparison->target);
 }

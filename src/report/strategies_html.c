@@ -114,7 +114,7 @@ static void write_client_row(const dn_strategies_page *p, size_t i, FILE *out)
     fprintf(out, "<td>%s</td>", isnan(c->client_bytes_down) ? "-" : dn_human(c->client_bytes_down, "B", down, sizeof down));
     fprintf(out, "<td>%s</td>", isnan(c->client_bytes_up) ? "-" : dn_human(c->client_bytes_up, "B", up, sizeof up));
     number_cell(c->virtual_s, "%.4g", out);
-    number_cell(c->reached ? (double)c->reached : NAN, "%.0f", out);
+    number_cell(c->reached_s, "%.4g", out);
     fputs("</tr>\n", out);
 }
 
@@ -122,11 +122,11 @@ static void write_client_table(const dn_strategies_page *p, FILE *out)
 {
     dn_page_section("What clients got and sent, and how long it took",
                     "Of the whole run: versions that the server made, weights that all clients together got, what they sent, and virtual "
-                    "seconds, of clients' speeds and links (client_speeds, client_links). Target: the first version whose validation loss is as "
+                    "seconds, of clients' speeds and links (client_speeds, client_links). Target: those until the validation loss is as "
                     "low as that of federated averaging at its end plus 0.03 nats. * best at the edge of the rates that were tried.",
                     out);
     fputs("<div class=\"wide\"><table><tr><th>strategy, rule</th><th>lr</th><th>outer lr</th><th>val loss</th><th>versions</th>"
-          "<th>to clients</th><th>from clients</th><th>virtual s</th><th>target: version</th></tr>\n",
+          "<th>to clients</th><th>from clients</th><th>virtual s</th><th>target: s</th></tr>\n",
           out);
     for (size_t i = 0; i < p->comparison->n_contenders; i++)
         write_client_row(p, i, out);

@@ -485,6 +485,9 @@ def clients_are_compared_by_their_bytes_and_virtual_seconds_after_as_many_traini
         expect(found["teasq"]["best"]["client_bytes_up"] < 0.5 * 12 * size, "all that changed is sent")
         loss = found["fedavg"]["best"]["val_loss"]["mean"]
         expect(f"target: validation loss {loss + 0.03:.4f}" in done.stdout and "hops/step" not in done.stdout, done.stdout)
+        lines = metrics_of(found["fedavg"]["learning_rates"][0]["runs"][0]["dir"])
+        when = next(line["virtual_s"] for line in lines if line["val_loss"] <= loss + 0.03)
+        expect(found["fedavg"]["best"]["reached_s"] == when, f"{found['fedavg']['best']['reached_s']} s, not {when}")
         with open(place.file("out/compare.html")) as file:
             page = xml.etree.ElementTree.fromstring(file.read())
         expect(len(list(plot(page, "validation loss by bytes").iter(SVG + "circle"))) == 3, "marks of the front")

@@ -505,6 +505,7 @@ static void bytes_of_clients_are_summed_and_their_seconds_are_virtual(void **sta
     expect_near(a->virtual_s, 30);
     expect_near(c.target, 3.53);
     assert_int_equal(a->reached, 4);
+    expect_near(a->reached_s, 20); /* of the first seed */
     assert_false(dn_comparison_uses(&c, DN_DP)); /* of workers */
     dn_curve curve;
     assert_int_equal(dn_curve_make(&c, a, 2, &curve), DN_OK);
@@ -514,7 +515,7 @@ static void bytes_of_clients_are_summed_and_their_seconds_are_virtual(void **sta
     }
     dn_curve_free(&curve);
     text = read_page();
-    assert_non_null(strstr(text, "<td>4</td><td>40 B</td><td>10 B</td><td>30</td><td>4</td></tr>"));
+    assert_non_null(strstr(text, "<td>4</td><td>40 B</td><td>10 B</td><td>30</td><td>20</td></tr>"));
     assert_non_null(strstr(text, "aria-label=\"validation loss by virtual second\""));
     assert_null(strstr(text, "four networks"));
     free(text);
