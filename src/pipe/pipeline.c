@@ -236,7 +236,7 @@ dn_status dn_pipeline_flow(dn_pipeline *p, dn_micro_batch_fn *micro_batch, void 
 
 /* ---- how long messages take ---- */
 
-enum { TRIPS = 9 };
+enum { TRIPS = 5 };
 
 static dn_status time_trip(dn_pipeline *p, size_t B, int other, double *seconds)
 {

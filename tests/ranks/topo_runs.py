@@ -85,8 +85,8 @@ def seconds(key):
     return [float(x) for x in key.split("=")[1].split(",")]
 
 
-LINKS = "link_pp=400Mbit:2ms,40Mbit:1ms,80Mbit:1ms"
-OVER_LINKS = [2e-3 + 16384 / 50e6, 1e-3 + 16384 / 5e6, 1e-3 + 16384 / 10e6]  # 2 rows of 32 positions, 64 numbers of 4 bytes each
+LINKS = "link_pp=400Mbit:20ms,10Mbit:10ms,40Mbit:10ms"
+OVER_LINKS = [20e-3 + 16384 / 50e6, 10e-3 + 16384 / 1.25e6, 10e-3 + 16384 / 5e6]  # 2 rows of 32 positions, 64 numbers of 4 bytes each
 
 
 @case
@@ -107,13 +107,17 @@ def a_model_is_cut_by_times_that_are_given_or_measured():
         said, stages = cut(f"pp_times={times}")
         expect([stage[1] for stage in stages] == layers, f"{times}: {said}")
     least = [60.0] * 3
-    while not all(x < 1.1 * over for x, over in zip(least, OVER_LINKS)):  # a busy machine wakes sleepers late: then once more
+    for _ in range(40):  # a busy machine wakes sleepers late: then once more
         said, stages = cut("--measure", "pipeline=async", LINKS)
         keys = [line for line in said.splitlines() if line.startswith("pp_")]
         expect([key.split("=")[0] for key in keys] == ["pp_times", "pp_link_times"], said)
         expect(len(seconds(keys[0])) == 3 and all(0 < x < 60 for x in seconds(keys[0])), said)
         expect(all(x >= 0.995 * over for x, over in zip(seconds(keys[1]), OVER_LINKS)), f"{keys[1]}, over links of {OVER_LINKS}")
         least = list(map(min, least, seconds(keys[1])))
+        if all(x < 1.25 * over for x, over in zip(least, OVER_LINKS)):
+            break
+    else:
+        raise AssertionError(f"measured {least} at least, over links of {OVER_LINKS}")
     expect(cut(*keys, "pipeline=async", LINKS)[1] == stages and stages[0][-2] != "0" == stages[3][-2], f"{stages}")
     for words, options in [("pp_times: '1,2'", ["pp_times=1,2"]), ("pp_times: '1,x,3'", ["pp_times=1,x,3"]),
                            ("pp_link_times: '-1'", ["pp_link_times=-1"])]:
