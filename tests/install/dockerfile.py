@@ -15,7 +15,7 @@ SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file_
 SUITES = {"debian:12-slim": "bookworm", "debian:13-slim": "trixie"}
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 # What it mounts ends with it.
-ENTER = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && cd / && exec chroot "$0" sh -c "$1"'
+ENTER = 'mount -t proc proc "$0/proc" && mount --rbind /sys "$0/sys" && mount --rbind /dev "$0/dev" && cd / && exec chroot "$0" sh -c "$1"'
 
 
 def call(*command, **options):
