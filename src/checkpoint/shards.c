@@ -25,18 +25,27 @@ static void copy_row(const dn_block *b, const char *x, size_t width, size_t cols
         memcpy(out + (start - first) * width, x + (start - from) * width, (stop - start) * width);
 }
 
-/* The same of a row that no host reads where it lies. */
-static void fetch_row(dn_comm *comm, const dn_shard *shard, size_t width, size_t cols, size_t row, size_t first, size_t end,
-                      char *out)
+/* Elements first .. end-1 of the tensor, as far as they are in rows [row, last) of the shard, which no host reads where they lie. In
+ * pieces, each one copy from the device, whose runs of a row then go to their places. */
+static void fetch_rows(dn_comm *comm, const dn_shard *shard, size_t width, size_t cols, size_t row, size_t last, size_t first,
+                       size_t end, char *out)
 {
+    _Alignas(64) char piece[64 << 10];
     const dn_block *b = &shard->block;
-    size_t from = row * cols + b->col0, start = dn_max(from, first), stop = dn_min(from + b->cols, end);
-    if (start >= stop)
-        return;
-    const char *x = (const char *)shard->data + ((row - b->row0) * b->cols + start - from) * width;
-    size_t bytes = (stop - start) * width;
-    dn_comm_fetch(comm, out + (start - first) * width, dn_comm_chunk_of(x, bytes), shard->rank);
-    dn_comm_count_fetched(comm, bytes, shard->rank, DN_TRAFFIC_CONTROL);
+    const size_t stop = (last - b->row0) * b->cols;
+    for (size_t at = (row - b->row0) * b->cols, n; at < stop; at += n) {
+        n = dn_min(sizeof piece / width, stop - at);
+        dn_comm_fetch(comm, piece, dn_comm_chunk_of((const char *)shard->data + at * width, n * width), shard->rank);
+        for (size_t i = at, run; i < at + n; i += run) {
+            run = dn_min(b->cols - i % b->cols, at + n - i);
+            size_t begin = (b->row0 + i / b->cols) * cols + b->col0 + i % b->cols;
+            size_t from = dn_max(begin, first), to = dn_min(begin + run, end);
+            if (from >= to)
+                continue;
+            memcpy(out + (from - first) * width, piece + (i - at + from - begin) * width, (to - from) * width);
+            dn_comm_count_fetched(comm, (to - from) * width, shard->rank, DN_TRAFFIC_CONTROL);
+        }
+    }
 }
 
 void dn_shards_gather(dn_comm *comm, const dn_sharded_tensor *tensor, size_t first, size_t n, void *out)
@@ -49,8 +58,7 @@ void dn_shards_gather(dn_comm *comm, const dn_sharded_tensor *tensor, size_t fir
         size_t row_bytes = shard->block.cols * width;
         const char *rows = (const char *)shard->data + (row - shard->block.row0) * row_bytes;
         if (dn_device_is_apart()) {
-            for (; row < end; row++)
-                fetch_row(comm, shard, width, tensor->tensor.cols, row, first, first + n, out);
+            fetch_rows(comm, shard, width, tensor->tensor.cols, row, end, first, first + n, out);
             continue;
         }
         const char *x = dn_comm_view(comm, dn_comm_chunk_of(rows, (end - row) * row_bytes), shard->rank,
