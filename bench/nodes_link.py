@@ -4,7 +4,7 @@
 
 Two pretended nodes of one worker each, under mpirun, train a small model with each of these settings twice: without a network, for the
 time of computing, and on the emulated one. Prints a table: bytes and messages a step, what the network takes for them (messages x latency +
-bytes / bandwidth), and a step as predicted (computing, and of the network what is not hidden behind steps) and as measured. Means over
+bytes / bandwidth), and a step as predicted (computing, and of the network what is not hidden behind it) and as measured. Means over
 the second half of each run, a multiple of every period. A busy machine lengthens both runs, but not alike: the last columns are worth
 reading on a quiet one."""
 import json
@@ -50,26 +50,45 @@ def mean(values):
     return sum(values) / len(values)
 
 
+def predicted(settings, alone, link):
+    """A step's seconds: computing, and of the network what is not hidden behind it. What begins during the backward pass is hidden
+    for as long as it was under way, but for the part that begins behind it; what is taken up some steps later, behind these."""
+    bandwidth, latency = (number(part) for part in link.split(":"))
+    compute = mean(x["step_s"] for x in alone)
+    hidden = int(settings.get("overlap", 0)) * compute
+
+    def left(x):
+        moving = max(8 * x["cluster_bytes_dp"] / bandwidth - x["overlap_s"], 8 * (x["cluster_bytes_dp"] - x["overlap_bytes"]) / bandwidth)
+        return max(0, x["hops_dp"] * latency + moving - hidden) if x["hops_dp"] else 0
+
+    return compute + mean(left(x) for x in alone)
+
+
+def pair(program, folder, way, link):
+    """The settings of one way to exchange; steps without a network and on it."""
+    settings = {**MODEL, **dict(setting.split("=") for setting in way.split())}
+    return settings, train(program, folder, settings), train(program, folder, {**settings, "link_dp": link})
+
+
+def data_in(folder):
+    draw = random.Random(1)
+    with open(os.path.join(folder, "train.bin"), "wb") as file:
+        file.write(struct.pack("<256i", 20240520, 1, 20000, *[0] * 253))
+        file.write(struct.pack("<20000H", *(draw.randrange(256) for _ in range(20000))))
+
+
 def main(program, link, *ways):
     bandwidth, latency = (number(part) for part in link.split(":"))
     print(f"| exchange | kB a step | messages a step | network, ms | predicted, ms | measured on {link}, ms | measured / predicted |\n"
           "|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        draw = random.Random(1)
-        with open(os.path.join(folder, "train.bin"), "wb") as file:
-            file.write(struct.pack("<256i", 20240520, 1, 20000, *[0] * 253))
-            file.write(struct.pack("<20000H", *(draw.randrange(256) for _ in range(20000))))
+        data_in(folder)
         for way in ways:
-            settings = {**MODEL, **dict(setting.split("=") for setting in way.split())}
-            alone = train(program, folder, settings)
-            linked = train(program, folder, {**settings, "link_dp": link})
-            compute = mean(x["step_s"] for x in alone)
-            hidden = int(settings.get("overlap", 0)) * compute
+            settings, alone, linked = pair(program, folder, way, link)
             exchange = [x["hops_dp"] * latency + 8 * x["cluster_bytes_dp"] / bandwidth for x in alone]
-            predicted = compute + mean(max(0, s - hidden) if s > 0 else 0 for s in exchange)
-            measured = mean(x["step_s"] for x in linked)
+            step, measured = predicted(settings, alone, link), mean(x["step_s"] for x in linked)
             print(f"| {way} | {mean(x['cluster_bytes_dp'] for x in alone) / 1e3:.1f} | {mean(x['hops_dp'] for x in alone):.2f} | "
-                  f"{1e3 * mean(exchange):.2f} | {1e3 * predicted:.1f} | {1e3 * measured:.1f} | {measured / predicted:.2f} |", flush=True)
+                  f"{1e3 * mean(exchange):.2f} | {1e3 * step:.1f} | {1e3 * measured:.1f} | {measured / step:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

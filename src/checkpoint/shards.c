@@ -1,6 +1,7 @@
 #include "checkpoint/shards.h"
 
 #include "base/size.h"
+#include "comm/world.h"
 #include "device/device.h"
 
 #include <string.h>
@@ -25,8 +26,9 @@ static void copy_row(const dn_block *b, const char *x, size_t width, size_t cols
         memcpy(out + (start - first) * width, x + (start - from) * width, (stop - start) * width);
 }
 
-/* Elements first .. end-1 of the tensor, as far as they are in rows [row, last) of the shard, which no host reads where they lie. In
- * pieces, each one copy from the device, whose runs of a row then go to their places. */
+/* Elements first .. end-1 of the tensor, as far as they are in rows [row, last) of the shard, which no host reads where they lie, or must
+ * not bring to where they would lie here: something else of that rank's may be on its way there. In pieces, each one copy from the
+ * device, or another node, whose runs of a row then go to their places. */
 static void fetch_rows(dn_comm *comm, const dn_shard *shard, size_t width, size_t cols, size_t row, size_t last, size_t first,
                        size_t end, char *out)
 {
@@ -57,7 +59,7 @@ void dn_shards_gather(dn_comm *comm, const dn_sharded_tensor *tensor, size_t fir
             continue;
         size_t row_bytes = shard->block.cols * width;
         const char *rows = (const char *)shard->data + (row - shard->block.row0) * row_bytes;
-        if (dn_device_is_apart()) {
+        if (dn_device_is_apart() || dn_comm_node(comm, shard->rank) != dn_comm_node(comm, dn_comm_rank(comm))) {
             fetch_rows(comm, shard, width, tensor->tensor.cols, row, end, first, first + n, out);
             continue;
         }

@@ -255,6 +255,8 @@ dn_status dn_job_of_items(const dn_comm *comm, dn_purpose purpose, const dn_owne
         total += items[i].count;
     }
     *job = dn_job_of(comm, purpose, NULL, total, type, op, kind, -1);
+    job->items = items;
+    job->n_items = n_items;
     job->call.place = 0; /* items need not be neighbours */
     return DN_OK;
 }

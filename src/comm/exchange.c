@@ -93,6 +93,8 @@ static dn_status start_next(dn_comm *comm)
     }
     if (comm->span)
         DN_TRY(dn_span_start(comm, job, exchange));
+    else if (job->items)
+        DN_TRY(dn_reduce_items(comm, job));
     else
         DN_TRY(dn_reduce_chunk(comm, job, job->call.purpose == DN_FOR_ALL_REDUCE ? -1 : comm->rank));
     comm->n_started = exchange;
@@ -103,6 +105,11 @@ static dn_status start_next(dn_comm *comm)
 static dn_status start_ready(dn_comm *comm)
 {
     while (comm->n_started < comm->n_begun && comm->n_started - comm->n_reduced < DN_MOVING_MAX) {
+        bool all = true; /* what is moved between two ranks keeps its order */
+        if (comm->span && comm->n_started > comm->n_reduced)
+            DN_TRY(dn_span_begin_rest(comm, job_of(comm, comm->n_started), comm->n_started, &all));
+        if (!all)
+            return DN_OK;
         for (int member = 0; member < comm->size; member++)
             if (is_here(comm, member) && !dn_wait_reached(word_of(comm, member, BEGUN), comm->n_started + 1))
                 return DN_OK;
@@ -165,6 +172,14 @@ dn_status dn_shm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count,
                                       dn_traffic kind, uint64_t *exchange)
 {
     return begin(comm, dn_job_of(comm, DN_FOR_REDUCE_SCATTER, buffer, count, type, op, kind, -1), exchange);
+}
+
+dn_status dn_shm_begin_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
+                                        dn_op op, dn_traffic kind, uint64_t *exchange)
+{
+    dn_job job;
+    DN_TRY(dn_job_of_items(comm, DN_FOR_REDUCE_TO_OWNERS, items, n_items, type, op, kind, &job));
+    return begin(comm, job, exchange);
 }
 
 dn_status dn_shm_advance(dn_comm *comm)

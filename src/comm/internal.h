@@ -60,6 +60,8 @@ typedef struct dn_job {
     dn_traffic kind;
     int root;
     size_t bytes;
+    const dn_owned *items; /* [n_items] borrowed, of a batch; else NULL */
+    size_t n_items;
     dn_call call; /* its description, compared by the members */
 } dn_job;
 
@@ -76,6 +78,7 @@ typedef struct dn_link_clock {
 /* A sum over nodes that is under way (nodes.c). */
 typedef struct dn_span_sum {
     dn_moves moves;
+    size_t n_moved;              /* items of a batch whose moves have begun */
     bool back;                   /* the own piece is summed, and results are on their way */
     dn_call calls[DN_MAX_RANKS]; /* of the twins on other nodes, by node, if it was begun */
 } dn_span_sum;
@@ -113,7 +116,8 @@ struct dn_comm {
     const dn_comm_ops *ops; /* borrowed */
     dn_stream *stream;      /* for copies and folds; the parent's if split */
     dn_comm_stats stats;
-    bool viewing; /* a view is being counted */
+    bool viewing; /* a view is being counted, */
+    bool counts_part; /* or a part of an exchange that others follow: it has no hops */
     uint64_t batched_at[DN_N_COLLECTIVES + 1][DN_N_TRAFFIC]; /* barrier before the last view of a kind, plus 1 */
     dn_link_clock link;
     uint64_t links[DN_MAX_RANKS]; /* bytes moved, by domain of the communicator */
@@ -150,6 +154,8 @@ static inline bool dn_job_private(const dn_job *job)
 /** Exchange `number`, over several nodes: starts it once all members of this node have begun it; goes on, and waits if `waits`,
  * until all that comes from other nodes is here (*here); then ends it, so that this rank's part is done. */
 dn_status dn_span_start(dn_comm *comm, const dn_job *job, uint64_t number) DN_MUST_USE;
+/** After it: begins moves of the exchange that had no room then. *all: none is left, and the next exchange may be started. */
+dn_status dn_span_begin_rest(dn_comm *comm, const dn_job *job, uint64_t number, bool *all) DN_MUST_USE;
 dn_status dn_span_go_on(dn_comm *comm, const dn_job *job, uint64_t number, bool waits, bool *here) DN_MUST_USE;
 dn_status dn_span_end(dn_comm *comm, const dn_job *job) DN_MUST_USE;
 
@@ -211,6 +217,8 @@ dn_status dn_shm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_
                                   dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
 dn_status dn_shm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                                       dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
+dn_status dn_shm_begin_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
+                                        dn_op op, dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
 dn_status dn_shm_advance(dn_comm *comm) DN_MUST_USE;
 dn_status dn_shm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;
 dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,
@@ -270,6 +278,8 @@ dn_status dn_fold_run(const dn_job_fold *fold) DN_MUST_USE;
 
 /** Reduces this rank's chunk of a symmetric buffer into member `target`'s copy; into all copies if -1. */
 dn_status dn_reduce_chunk(dn_comm *comm, const dn_job *job, int target) DN_MUST_USE;
+/** Reduces the items of a batch that are this rank's, in place. */
+dn_status dn_reduce_items(dn_comm *comm, const dn_job *job) DN_MUST_USE;
 
 /* ---- hierarchy (hierarchy.c) ---- */
 

@@ -141,7 +141,7 @@ static dn_status receive(dn_comm *comm, dn_moves *moves, dn_traffic kind, int me
 {
     comm->stats.network[kind] += bytes;
     dn_comm_count_moved(comm, kind, member, bytes);
-    return dn_moves_receive(moves, world_rank(comm, member), p, bytes);
+    return dn_moves_receive(moves, world_rank(comm, member), p, bytes, true);
 }
 
 /* n elements at p, summed over this node's members, to `to`. */
@@ -267,18 +267,21 @@ static dn_status all_reduce(dn_comm *comm, dn_job *job)
     return node_barrier(comm, job);
 }
 
-/* This node's sums of items go to their owners. The sum of an owner's item over another node lies there where the owner's copy
- * would be, so that all copies but the owner's stay as they are. */
-static dn_status begin_items(dn_comm *comm, const dn_job *job, const dn_owned *items, size_t n_items, dn_moves *moves)
+/* This node's sums of items from *next on go to their owners, as long as moves have room: who waited here for others could let
+ * them wait elsewhere. No rank's copy changes: the sum of an owner's item over another node lies where the copies of the owner, and
+ * of who sent it, would be. */
+static dn_status begin_items(dn_comm *comm, const dn_job *job, const dn_owned *items, size_t n_items, dn_moves *moves, size_t *next)
 {
-    for (size_t i = 0; i < n_items; i++) {
-        const dn_owned *item = &items[i];
+    for (; *next < n_items; ++*next) {
+        const dn_owned *item = &items[*next];
         const size_t bytes = item->count * dn_type_bytes(job->type);
         if (bytes == 0 || on_rail(comm, own_node(comm), item->owner) != comm->rank)
             continue;
-        char *sum = n_members_of(comm, own_node(comm)) == 1 ? item->buffer : at(comm, item->buffer, item->owner);
-        DN_TRY(sum_in_node(comm, job, item->buffer, item->count, sum));
+        if (!dn_moves_have_room(moves, item->owner == comm->rank ? comm->span->nodes.n - 1 : 1, bytes))
+            return DN_OK;
         if (item->owner != comm->rank) {
+            char *sum = n_members_of(comm, own_node(comm)) == 1 ? item->buffer : at(comm, item->buffer, item->owner);
+            DN_TRY(sum_in_node(comm, job, item->buffer, item->count, sum));
             DN_TRY(send(comm, moves, item->owner, sum, bytes));
             continue;
         }
@@ -288,6 +291,15 @@ static dn_status begin_items(dn_comm *comm, const dn_job *job, const dn_owned *i
                 DN_TRY(receive(comm, moves, job->kind, member, at(comm, item->buffer, member), bytes));
         }
     }
+    return DN_OK;
+}
+
+/* Of the own items, over this node; then over all, once those of the other nodes are here. */
+static dn_status sum_own_in_node(dn_comm *comm, const dn_job *job, const dn_owned *items, size_t n_items)
+{
+    for (size_t i = 0; i < n_items; i++)
+        if (items[i].owner == comm->rank && items[i].count > 0)
+            DN_TRY(sum_in_node(comm, job, items[i].buffer, items[i].count, items[i].buffer));
     return DN_OK;
 }
 
@@ -302,9 +314,15 @@ static dn_status sum_items(dn_comm *comm, const dn_job *job, const dn_owned *ite
 static dn_status reduce_items(dn_comm *comm, dn_job *job, const dn_owned *items, size_t n_items)
 {
     dn_moves moves;
+    size_t next = 0;
     DN_TRY(dn_job_barrier(comm, job));
     dn_moves_init(&moves, comm->wire, DN_WAY_CALLS, comm->span->number);
-    DN_TRY(begin_items(comm, job, items, n_items, &moves));
+    DN_TRY(begin_items(comm, job, items, n_items, &moves, &next));
+    while (next < n_items) {
+        DN_TRY(dn_moves_finish_one(&moves));
+        DN_TRY(begin_items(comm, job, items, n_items, &moves, &next));
+    }
+    DN_TRY(sum_own_in_node(comm, job, items, n_items));
     DN_TRY(dn_moves_finish(&moves));
     return sum_items(comm, job, items, n_items);
 }
@@ -525,24 +543,45 @@ static bool is_all_reduce(const dn_job *job)
     return job->call.purpose == DN_FOR_ALL_REDUCE;
 }
 
+/* What is reduced to owners: the items of a batch, or the chunks of a buffer, in room for them [size of comm]. */
+static const dn_owned *items_of(const dn_comm *comm, const dn_job *job, dn_owned *chunks, size_t *n)
+{
+    *n = job->items ? job->n_items : (size_t)comm->size;
+    if (!job->items)
+        chunks_of(comm, job, chunks);
+    return job->items ? job->items : chunks;
+}
+
+dn_status dn_span_begin_rest(dn_comm *comm, const dn_job *job, uint64_t number, bool *all)
+{
+    size_t n_items;
+    dn_owned chunks[DN_MAX_RANKS];
+    dn_span_sum *sum = begun(comm, number);
+    *all = true;
+    if (is_all_reduce(job))
+        return DN_OK;
+    const dn_owned *items = items_of(comm, job, chunks, &n_items);
+    DN_TRY(begin_items(comm, job, items, n_items, &sum->moves, &sum->n_moved));
+    *all = sum->n_moved == n_items;
+    return DN_OK;
+}
+
 /* Members of a node have compared their calls; twins send each other theirs. There was no barrier of all. */
 dn_status dn_span_start(dn_comm *comm, const dn_job *job, uint64_t number)
 {
-    dn_owned items[DN_MAX_RANKS];
+    bool all;
     dn_span_sum *sum = begun(comm, number);
     dn_moves_init(&sum->moves, comm->wire, DN_WAY_BEGUN, comm->span->number);
+    sum->n_moved = 0;
     sum->back = false;
     for (int node = 0; node < comm->span->nodes.n && comm->span->index[comm->rank] < comm->span->n_rails; node++) {
         const int twin = world_rank(comm, on_rail(comm, node, comm->rank));
         if (node == own_node(comm))
             continue;
-        DN_TRY(dn_moves_receive(&sum->moves, twin, &sum->calls[node], sizeof(dn_call)));
+        DN_TRY(dn_moves_receive(&sum->moves, twin, &sum->calls[node], sizeof(dn_call), false));
         DN_TRY(dn_moves_send(&sum->moves, twin, &job->call, sizeof(dn_call)));
     }
-    if (is_all_reduce(job))
-        return begin_chunk(comm, job, &sum->moves);
-    chunks_of(comm, job, items);
-    return begin_items(comm, job, items, (size_t)comm->size, &sum->moves);
+    return is_all_reduce(job) ? begin_chunk(comm, job, &sum->moves) : dn_span_begin_rest(comm, job, number, &all);
 }
 
 static dn_status compare_calls(dn_comm *comm, const dn_job *job, const dn_span_sum *sum)
@@ -560,29 +599,38 @@ static dn_status compare_calls(dn_comm *comm, const dn_job *job, const dn_span_s
 dn_status dn_span_go_on(dn_comm *comm, const dn_job *job, uint64_t number, bool waits, bool *here)
 {
     dn_span_sum *sum = begun(comm, number);
-    for (;;) {
-        if (waits)
-            DN_TRY(dn_moves_finish(&sum->moves));
-        *here = waits;
-        if (!waits)
-            DN_TRY(dn_moves_poll(&sum->moves, here));
-        if (!*here || sum->back)
+    uint64_t waited_for = 0, *early = &comm->stats.early[job->kind];
+    for (bool all;;) {
+        DN_TRY(dn_span_begin_rest(comm, job, number, &all));
+        DN_TRY(dn_moves_poll(&sum->moves, here, early));
+        if (*here && !all)
+            continue;
+        if (*here && sum->back)
             return DN_OK;
-        DN_TRY(compare_calls(comm, job, sum));
-        dn_moves_init(&sum->moves, comm->wire, DN_WAY_BACK, comm->span->number);
-        sum->back = true;
-        if (is_all_reduce(job))
-            DN_TRY(sum_chunk(comm, job, &sum->moves));
+        if (*here) {
+            DN_TRY(compare_calls(comm, job, sum));
+            dn_moves_init(&sum->moves, comm->wire, DN_WAY_BACK, comm->span->number);
+            sum->back = true;
+            if (is_all_reduce(job))
+                DN_TRY(sum_chunk(comm, job, &sum->moves));
+        } else if (waits) {
+            early = &waited_for;
+            DN_TRY(dn_moves_finish_one(&sum->moves));
+        } else {
+            return DN_OK;
+        }
     }
 }
 
 dn_status dn_span_end(dn_comm *comm, const dn_job *job)
 {
-    dn_owned items[DN_MAX_RANKS];
+    size_t n_items;
+    dn_owned chunks[DN_MAX_RANKS];
     if (is_all_reduce(job))
         return spread_chunk(comm, job);
-    chunks_of(comm, job, items);
-    return sum_items(comm, job, items, (size_t)comm->size);
+    const dn_owned *items = items_of(comm, job, chunks, &n_items);
+    DN_TRY(sum_own_in_node(comm, job, items, n_items));
+    return sum_items(comm, job, items, n_items);
 }
 
 /* ---- sent ahead ---- */
@@ -640,7 +688,7 @@ static dn_status nodes_receive(dn_comm *comm, void *buffer, size_t count, dn_typ
     if (is_here(comm, from))
         return dn_shm_receive(comm, buffer, count, type, from, kind);
     dn_moves_init(&moves, comm->wire, DN_WAY_MESSAGES, comm->span->number);
-    DN_TRY(dn_moves_receive(&moves, world_rank(comm, from), &h, sizeof h));
+    DN_TRY(dn_moves_receive(&moves, world_rank(comm, from), &h, sizeof h, false));
     DN_TRY(dn_moves_finish(&moves));
     if (h.bytes == bytes && h.type == (uint32_t)type) {
         DN_TRY(receive(comm, &moves, kind, from, buffer, bytes));
@@ -701,6 +749,7 @@ const dn_comm_ops dn_comm_ops_nodes = {
     .broadcast = nodes_broadcast,
     .begin_all_reduce = dn_shm_begin_all_reduce,
     .begin_reduce_scatter = dn_shm_begin_reduce_scatter,
+    .begin_reduce_to_owners = dn_shm_begin_reduce_to_owners,
     .advance = dn_shm_advance,
     .finish = dn_shm_finish,
     .send = nodes_send,

@@ -21,6 +21,7 @@ const dn_comm_ops dn_comm_ops_shm = {
     .broadcast = dn_shm_broadcast,
     .begin_all_reduce = dn_shm_begin_all_reduce,
     .begin_reduce_scatter = dn_shm_begin_reduce_scatter,
+    .begin_reduce_to_owners = dn_shm_begin_reduce_to_owners,
     .advance = dn_shm_advance,
     .finish = dn_shm_finish,
     .send = dn_shm_send,
@@ -169,6 +170,20 @@ dn_status dn_comm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count
     return DN_OK;
 }
 
+dn_status dn_comm_begin_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type, dn_op op,
+                                         dn_traffic kind, bool last, uint64_t *exchange)
+{
+    *exchange = 0;
+    if (comm->size == 1)
+        return DN_OK;
+    comm->counts_part = !last;
+    count_items(comm, DN_REDUCE_SCATTER, items, n_items, type, kind);
+    comm->counts_part = false;
+    DN_TRY(comm->ops->begin_reduce_to_owners(comm, items, n_items, type, op, kind, exchange));
+    comm->link.done_at[*exchange % DN_IN_FLIGHT_MAX] = comm->link.done;
+    return DN_OK;
+}
+
 dn_status dn_comm_advance(dn_comm *comm)
 {
     return comm->size == 1 ? DN_OK : comm->ops->advance(comm);
@@ -179,6 +194,8 @@ dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange)
     if (comm->size == 1)
         return DN_OK;
     comm->link.done = exchange ? comm->link.done_at[exchange % DN_IN_FLIGHT_MAX] : 0;
+    if (comm->link.begun > 0) /* what follows counts as begun when this is done */
+        comm->link.begun = comm->link.done;
     return dn_link_end(comm, comm->ops->finish(comm, exchange));
 }
 

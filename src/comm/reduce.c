@@ -76,6 +76,14 @@ dn_status dn_reduce_chunk(dn_comm *comm, const dn_job *job, int target)
     return reduce_range(comm, job, job->buffer + first * dn_type_bytes(job->type), end - first, target);
 }
 
+dn_status dn_reduce_items(dn_comm *comm, const dn_job *job)
+{
+    for (size_t i = 0; i < job->n_items; i++)
+        if (job->items[i].owner == comm->rank)
+            DN_TRY(reduce_range(comm, job, job->items[i].buffer, job->items[i].count, comm->rank));
+    return DN_OK;
+}
+
 static dn_status reduce_in_place(dn_comm *comm, dn_job *job, int target)
 {
     DN_TRY(dn_job_barrier(comm, job));
@@ -142,8 +150,5 @@ dn_status dn_shm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n
     dn_job job;
     DN_TRY(dn_job_of_items(comm, DN_FOR_REDUCE_TO_OWNERS, items, n_items, type, op, kind, &job));
     DN_TRY(dn_job_barrier(comm, &job));
-    for (size_t i = 0; i < n_items; i++)
-        if (items[i].owner == comm->rank)
-            DN_TRY(reduce_range(comm, &job, items[i].buffer, items[i].count, comm->rank));
-    return DN_OK;
+    return dn_reduce_items(comm, &job);
 }

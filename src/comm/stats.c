@@ -59,7 +59,7 @@ void dn_comm_count_call(dn_comm *comm, dn_collective as, dn_traffic kind, size_t
     double cluster = cluster_bytes(comm, as, whole, root);
     stats->cluster[kind] += cluster;
     stats->cluster_by_collective[as] += cluster;
-    uint64_t hops = hops_of(as, comm->size);
+    uint64_t hops = comm->counts_part ? 0 : hops_of(as, comm->size);
     count_hops(comm, kind, comm->viewing ? batched_hops(comm, (int)as, kind, hops) : hops, cluster);
 }
 

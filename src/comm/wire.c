@@ -463,72 +463,80 @@ dn_status dn_wire_use_number(dn_wire *wire, int number)
     return DN_OK;
 }
 
-static dn_status finish_oldest(dn_moves *m)
+dn_status dn_moves_finish_one(dn_moves *m)
 {
     uint64_t i = m->first++ % DN_MOVES_MAX;
     return await_request(m->wire, m->pending[i].rank, m->pending[i].request);
 }
 
-static dn_status move(dn_moves *m, bool sends, int rank, char *data, size_t bytes)
+bool dn_moves_have_room(const dn_moves *m, int n, size_t bytes)
+{
+    const uint64_t pending = m->n - m->first, more = (uint64_t)n * ((bytes + PIECE - 1) / PIECE);
+    return pending == 0 || pending + more <= DN_MOVES_MAX;
+}
+
+static dn_status move(dn_moves *m, bool sends, int rank, char *data, size_t bytes, bool counts)
 {
     for (size_t at = 0; at < bytes; at += PIECE) {
         if (m->n - m->first == DN_MOVES_MAX)
-            DN_TRY(finish_oldest(m));
+            DN_TRY(dn_moves_finish_one(m));
         int request = begin_move(m->wire, sends, rank, m->tag, data + at, dn_min(PIECE, bytes - at));
         if (request < 0)
             return dn_world_check(m->wire->world);
         uint64_t i = m->n++ % DN_MOVES_MAX;
         m->pending[i].request = request;
         m->pending[i].rank = rank;
-        m->pending[i].received = sends ? 0 : dn_min(PIECE, bytes - at);
+        m->pending[i].received = counts ? dn_min(PIECE, bytes - at) : 0;
     }
     return DN_OK;
 }
 
 dn_status dn_moves_send(dn_moves *moves, int rank, const void *data, size_t bytes)
 {
-    return move(moves, true, rank, (char *)(uintptr_t)data, bytes);
+    return move(moves, true, rank, (char *)(uintptr_t)data, bytes, false);
 }
 
-dn_status dn_moves_receive(dn_moves *moves, int rank, void *data, size_t bytes)
+dn_status dn_moves_receive(dn_moves *moves, int rank, void *data, size_t bytes, bool counts)
 {
-    return move(moves, false, rank, data, bytes);
+    return move(moves, false, rank, data, bytes, counts);
 }
 
 dn_status dn_moves_finish(dn_moves *m)
 {
     while (m->first < m->n)
-        DN_TRY(finish_oldest(m));
+        DN_TRY(dn_moves_finish_one(m));
     m->first = m->n = 0;
     return DN_OK;
 }
 
-dn_status dn_moves_poll(dn_moves *m, bool *ended)
+/* Of the moves before number n, those that have ended, in their order. */
+static dn_status take_ended(dn_moves *m, uint64_t n, uint64_t *early)
 {
-    for (*ended = false; m->first < m->n; m->first++) {
+    for (; m->first < n; m->first++) {
         asked a = {m->wire, m->pending[m->first % DN_MOVES_MAX].request, m->pending[m->first % DN_MOVES_MAX].rank};
         int done = is_done(&a);
         if (done <= 0)
             return done < 0 ? dn_world_check(m->wire->world) : DN_OK;
+        *early += m->pending[m->first % DN_MOVES_MAX].received;
     }
-    *ended = true;
-    m->first = m->n = 0;
+    return DN_OK;
+}
+
+dn_status dn_moves_poll(dn_moves *m, bool *ended, uint64_t *early)
+{
+    DN_TRY(take_ended(m, m->n, early));
+    *ended = m->first == m->n;
+    if (*ended)
+        m->first = m->n = 0;
     return DN_OK;
 }
 
 dn_status dn_moves_reach(dn_moves *m, uint64_t n, uint64_t *early)
 {
-    for (n = dn_min(n, m->n); m->first < n; m->first++) {
-        asked a = {m->wire, m->pending[m->first % DN_MOVES_MAX].request, m->pending[m->first % DN_MOVES_MAX].rank};
-        int done = is_done(&a);
-        if (done < 0)
-            return dn_world_check(m->wire->world);
-        if (done == 0)
-            break;
-        *early += m->pending[m->first % DN_MOVES_MAX].received;
-    }
+    n = dn_min(n, m->n);
+    DN_TRY(take_ended(m, n, early));
     while (m->first < n)
-        DN_TRY(finish_oldest(m));
+        DN_TRY(dn_moves_finish_one(m));
     return DN_OK;
 }
 

@@ -61,7 +61,7 @@ typedef struct dn_moves {
     uint64_t first, n; /* pending: [first, n) of the ring */
     struct {
         int request, rank;
-        size_t received; /* bytes; 0: it sends */
+        size_t received; /* bytes that count; 0: none, or it sends */
     } pending[DN_MOVES_MAX];
 } dn_moves;
 
@@ -81,11 +81,15 @@ void dn_moves_init(dn_moves *moves, dn_wire *wire, dn_way way, int number);
 /** Sends a copy as one of the messages of `number`: does not wait for the receiver. Errors: DN_ERR_MEMORY. */
 dn_status dn_wire_send_copy(dn_wire *wire, int rank, int number, const void *data, size_t bytes) DN_MUST_USE;
 dn_status dn_moves_send(dn_moves *moves, int rank, const void *data, size_t bytes) DN_MUST_USE;
-dn_status dn_moves_receive(dn_moves *moves, int rank, void *data, size_t bytes) DN_MUST_USE;
-/** Waits for all that have begun. */
+/** counts: among bytes that were here early. */
+dn_status dn_moves_receive(dn_moves *moves, int rank, void *data, size_t bytes, bool counts) DN_MUST_USE;
+/** Whether n moves of `bytes` each would not have to wait for others before them: if there are any. */
+bool dn_moves_have_room(const dn_moves *moves, int n, size_t bytes);
+/** Waits for the oldest, or for all that have begun. */
+dn_status dn_moves_finish_one(dn_moves *moves) DN_MUST_USE;
 dn_status dn_moves_finish(dn_moves *moves) DN_MUST_USE;
-/** The same without waiting: whether all have ended. */
-dn_status dn_moves_poll(dn_moves *moves, bool *ended) DN_MUST_USE;
+/** The same without waiting: whether all have ended. *early grows by the bytes that are here. */
+dn_status dn_moves_poll(dn_moves *moves, bool *ended, uint64_t *early) DN_MUST_USE;
 /** Waits for the first n since dn_moves_init, of moves that are waited for in no other way. *early grows by the bytes that were here
  * without waiting. */
 dn_status dn_moves_reach(dn_moves *moves, uint64_t n, uint64_t *early) DN_MUST_USE;

@@ -18,6 +18,8 @@ struct dn_model {
     size_t n_slots, n_layers, n_units; /* units as a pass goes through them: the last is the head's */
     size_t lowest;      /* unit where the backward pass ends */
     size_t T;           /* positions of the sequences to come, at most spec.T */
+    dn_complete_fn *complete; /* or NULL; see dn_model_on_complete */
+    void *complete_context;
     bool has_head;      /* the last unit is a head, not a block of a stage that ends before it */
     dn_cache_row *rows; /* of the pass, with a cache; behind the layers */
     int32_t *labels;    /* [2,B]: rows with a class as their target, and these; behind the layers */

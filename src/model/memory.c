@@ -311,6 +311,12 @@ void dn_model_destroy(dn_model **model)
     *model = NULL;
 }
 
+void dn_model_on_complete(dn_model *model, dn_complete_fn *complete, void *context)
+{
+    model->complete = complete;
+    model->complete_context = context;
+}
+
 void dn_model_on_progress(dn_model *model, dn_progress_fn *progress, void *context)
 {
     for (size_t s = 0; s < model->n_slots; s++) {

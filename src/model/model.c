@@ -208,8 +208,8 @@ void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int a
     for (size_t i = 0; i < dn_model_n_layers(spec); i++) {
         dn_layer_place place = dn_model_place(spec, i);
         size_t n = place.ops->describe(spec, place.index, params + n_params);
-        for (size_t p = 0; p < n; p++)
-            unit_of[n_params++] = place.unit; /* a tied head has none */
+        for (size_t p = 0; p < n; p++, n_params++)
+            params[n_params].unit = unit_of[n_params] = place.unit; /* a tied head has none */
     }
     freeze(spec, params, n_params);
     for (int frozen = 0; frozen < 2; frozen++) {

@@ -153,6 +153,11 @@ void dn_model_destroy(dn_model **model);
  * can end it. context is borrowed. */
 void dn_model_on_progress(dn_model *model, dn_progress_fn *progress, void *context);
 
+/** Sets what backward passes call, on all ranks alike, when they have added all that this micro-batch adds to the gradients of `unit`
+ * and the units behind it (NULL: nothing). A status that is not DN_OK ends the pass. context is borrowed. */
+typedef dn_status dn_complete_fn(void *context, size_t unit);
+void dn_model_on_complete(dn_model *model, dn_complete_fn *complete, void *context);
+
 /**
  * Collective over fs and tp. One micro-batch, forward and backward. tokens, targets: host int32 [B*T], 0 <= B
  * <= created B, each from 0 to V-1; the same on all ranks of tp. A rank of fs without rows takes part with B

@@ -180,13 +180,22 @@ dn_status dn_model_forward(dn_model *model, size_t slot, const int32_t *tokens, 
     return add_loss(model, slot, loss_sum);
 }
 
+static dn_status complete(const dn_model *model, size_t unit)
+{
+    return model->complete ? model->complete(model->complete_context, unit) : DN_OK;
+}
+
 dn_status dn_model_backward(dn_model *model, size_t slot)
 {
+    size_t unit = model->n_units - model->has_head;
+
     if (slot >= model->n_slots || !model->slots[slot].forward_done)
         return dn_fail(DN_ERR_ARG, "no micro-batch waits in slot %zu to go backward", slot);
     model->slots[slot].forward_done = false;
-    for (size_t unit = model->n_units - model->has_head; unit-- > model->lowest;) {
+    DN_TRY(complete(model, unit)); /* the head, which went backward in the forward pass */
+    while (unit-- > model->lowest) {
         DN_TRY(dn_model_unit_backward(model, slot, unit));
+        DN_TRY(complete(model, unit));
         if (is_inner(model, unit))
             DN_TRY(dn_pass_progress(&model->slots[slot].pass, true));
     }

@@ -23,6 +23,7 @@ typedef struct dn_param {
     size_t stack;          /* so many parameters before this one lie directly in front of it, without gaps
                               (c_k: 1, c_v: 2): one product serves all of a stack. The first of a stack starts
                               at the same offset on all ranks. */
+    size_t unit;           /* of a model: the backward pass ends with 0, and the gradient is complete behind its unit */
     bool frozen;           /* not trained: it has no gradient, and no optimizer knows it */
     bool apart;            /* of a stack of which a part is frozen: it lies by itself, at the same offset on all ranks */
     size_t place;          /* 1 + where it counts as standing in the list, by which its random streams are numbered;

@@ -1,5 +1,6 @@
 #include "shard/optimizer.h"
 
+#include "base/clock.h"
 #include "base/fail.h"
 #include "base/key.h"
 #include "comm/world.h"
@@ -8,6 +9,7 @@
 #include "optim/named_group.h"
 #include "shard/executor.h"
 #include "shard/bucket.h"
+#include "shard/overlap.h"
 #include "shard/views.h"
 
 #include <math.h>
@@ -35,6 +37,7 @@ struct dn_optimizer {
     size_t n_groups;
     double *squares;                       /* [n_params] squared norms of gradients */
     dn_bucket gradients, weights, momenta; /* averaged, gathered, averaged from time to time */
+    dn_overlap overlap;                    /* gradients that are averaged before the step */
     listed *states;
     size_t n_states;
     dn_buf *heap; /* [heap_bytes] states and workspaces */
@@ -243,14 +246,13 @@ static dn_status allocate_tables(dn_optimizer *o)
     return DN_OK;
 }
 
-/* What copies of a parameter state's block bring together, and its states in the list of all. */
+/* What copies of a parameter state's block bring together, but for gradients, and its states in the list of all. */
 static dn_status list_param_state(dn_optimizer *o, dn_param_state *ps)
 {
     const dn_param *param = ps->param;
     const dn_layout *layout = &ps->layout;
     size_t rows = param->block.rows, cols = param->block.cols;
     dn_block part = dn_layout_block(layout, o->mesh->at);
-    DN_TRY(dn_bucket_add(&o->gradients, layout->slices, param->grad, rows, cols));
     DN_TRY(dn_bucket_add(&o->weights, layout->slices, param->weight, rows, cols));
     for (int i = 0; i < ps->n_states; i++) {
         dn_state_tensor *state = &ps->states[i];
@@ -290,6 +292,7 @@ static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params
         dn_param_state_bind(&o->param_states[i], o->mesh->at);
         DN_TRY(list_param_state(o, &o->param_states[i]));
     }
+    DN_TRY(dn_overlap_open(&o->overlap, &o->gradients, o->param_states, o->n_params));
     for (size_t k = 0; k < n_rules; k++) {
         dn_param_state *param_states = &o->param_states[starts[k]];
         dn_param_group *group = &o->groups[o->n_groups++];
@@ -336,6 +339,7 @@ void dn_optimizer_destroy(dn_optimizer **optimizer)
     for (size_t k = 0; k < o->n_groups; k++)
         if (o->groups[k].executor->close)
             o->groups[k].executor->close(&o->groups[k]);
+    (void)!dn_overlap_finish(&o->overlap); /* their memory is the network's until then; after a failure nobody waits */
     dn_bucket_clear(&o->gradients);
     dn_bucket_clear(&o->weights);
     dn_bucket_clear(&o->momenta);
@@ -397,12 +401,36 @@ size_t dn_optimizer_set_weight_decay(dn_optimizer *o, const char *match, double 
     return n;
 }
 
+dn_status dn_optimizer_begin(dn_optimizer *o, size_t unit)
+{
+    if (dn_comm_n_nodes(o->mesh->all) == 1)
+        return DN_OK;
+    DN_TRY(dn_stream_sync(o->stream));
+    return dn_overlap_begin(&o->overlap, unit, DN_AVG, DN_TRAFFIC_GRADIENT);
+}
+
+dn_status dn_optimizer_drop(dn_optimizer *o)
+{
+    return dn_overlap_finish(&o->overlap);
+}
+
+/* All at once, or what has not begun yet. */
+static dn_status average_gradients(dn_optimizer *o, dn_step_report *report)
+{
+    if (o->overlap.n_begun == 0)
+        return dn_bucket_reduce(&o->gradients, DN_AVG, DN_TRAFFIC_GRADIENT);
+    report->overlap_s = dn_clock_s() - o->overlap.begun_s;
+    report->overlap_bytes = o->overlap.cluster_bytes;
+    DN_TRY(dn_optimizer_begin(o, 0));
+    return dn_overlap_finish(&o->overlap);
+}
+
 dn_status dn_optimizer_step(dn_optimizer *o, const dn_step_params *step_params, dn_step_report *report)
 {
     double norm, limit = o->config.clip_norm;
     *report = (dn_step_report){.clip = 1};
     dn_comm_tick(o->mesh->all, step_params->step + 1, "optimizer"); /* people count steps from 1 */
-    DN_TRY(dn_bucket_reduce(&o->gradients, DN_AVG, DN_TRAFFIC_GRADIENT));
+    DN_TRY(average_gradients(o, report));
     DN_TRY(measure_gradients(o, &norm, &report->grad_norm));
     o->skipped = report->skipped = !isfinite(report->grad_norm);
     if (report->skipped)

@@ -50,6 +50,8 @@ typedef struct dn_step_report {
     int n_zero;       /* matrices whose momentum is zero everywhere: weights only decay */
     int n_fallback;   /* matrices that the chosen orthonormalization could not do (rank-deficient): by
                          Householder */
+    double overlap_s, overlap_bytes; /* this rank's: before the step gradients were on their way for so long, and that many bytes of
+                                        them (dn_comm_stats.cluster) during the backward pass; 0: none */
 } dn_step_report;
 
 typedef struct dn_optimizer dn_optimizer;
@@ -83,6 +85,13 @@ void dn_optimizer_destroy(dn_optimizer **optimizer);
 /** States as they were after dn_optimizer_create, and what the executors know of earlier steps: the optimizer begins anew.
  * Not collective: no rank may still be reading this one's states. Errors: DN_ERR_MEMORY. */
 dn_status dn_optimizer_reset(dn_optimizer *optimizer) DN_MUST_USE;
+
+/** Collective, between two steps. Gradients of units from `unit` on (optim/param.h) are complete. Where the mesh is over several
+ * nodes they begin to be averaged, on the network's time (shard/overlap.h); elsewhere nothing is done. They are not to be touched
+ * then until the next step, or dn_optimizer_drop. Errors: of the group. */
+dn_status dn_optimizer_begin(dn_optimizer *optimizer, size_t unit) DN_MUST_USE;
+/** Collective. There is no step for what has begun: ends it. */
+dn_status dn_optimizer_drop(dn_optimizer *optimizer) DN_MUST_USE;
 
 /** Collective. One step; pace is the same on all ranks. Gradients are each rank's own, of its blocks: over
  * the copies of a block they may differ (by the rows of the batch they come from) and the step takes their

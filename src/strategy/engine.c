@@ -234,6 +234,8 @@ void dn_strategy_close(dn_strategy_run **run)
         for (size_t i = 0; e->messages && i < e->depth * r->n_params; i++)
             if (e->messages[i].ahead) /* its memory is the transport's until it has come; after a failure nobody waits */
                 (void)!dn_comm_await_ahead(dn_mesh_comm(e->mesh, DN_AXIS(DN_DP)), e->messages[i].ticket, e->row->kind);
+        if (e->moving)
+            (void)!dn_overlap_finish(&e->ahead);
         dn_bucket_clear(&e->bucket);
         dn_bucket_clear(&e->inside);
         free(e->messages);

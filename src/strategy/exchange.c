@@ -57,7 +57,7 @@ static dn_status take_probe(dn_strategy_run *r, dn_exchange_run *e, uint64_t ste
     return DN_OK;
 }
 
-/* ---- begin ---- */
+/* ---- messages ---- */
 
 dn_message dn_strategy_message(const dn_strategy_run *r, const dn_exchange_run *e, const dn_window_message *m, size_t param)
 {
@@ -94,8 +94,7 @@ static bool find_due(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
     return any;
 }
 
-/* What is taken up later, and as long as all know. A mean is not: its parts are added as they come, and a checkpoint must see
- * what was not yet added. */
+/* What is taken up later, and as long as all know. */
 static bool is_sent_ahead(const dn_exchange_run *e)
 {
     return e->delay > 0 && e->row->pattern == DN_GATHER && !e->row->varies;
@@ -111,24 +110,6 @@ static dn_status send_ahead(dn_strategy_run *r, dn_exchange_run *e, uint64_t ste
         m->ahead = true;
     }
     return DN_OK;
-}
-
-static dn_status begin(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
-{
-    const dn_strategy_context c = dn_strategy_context_of(r, e, step);
-    for (size_t i = 0; i < r->n_params; i++) {
-        dn_window_message *m = dn_strategy_window(e, i, step);
-        if (!m)
-            continue;
-        m->message = dn_strategy_message(r, e, m, i);
-        m->begun_s = dn_clock_s();
-        if (e->row->encode)
-            DN_TRY(e->row->encode(&c, &r->blocks[i], &m->message));
-        if (m->length)
-            *m->length = m->message.n;
-    }
-    DN_TRY(dn_stream_sync(r->parts.stream));
-    return is_sent_ahead(e) ? send_ahead(r, e, step) : DN_OK;
 }
 
 /* ---- the mean ---- */
@@ -234,11 +215,35 @@ dn_status dn_strategy_reserve(dn_strategy_run *r, dn_exchange_run *e)
     return DN_OK;
 }
 
+/* A mean that is taken up later, over nodes: one at a time begins to be formed as soon as its messages are there. They stay as they
+ * are, as a checkpoint must see them, until they are taken up. */
+static bool is_begun_ahead(const dn_exchange_run *e)
+{
+    return e->delay > 0 && e->row->pattern == DN_MEAN && e->moving == 0 && dn_comm_n_nodes(replicas_of(e)) > 1;
+}
+
+static dn_status begin_ahead(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    DN_TRY(fill_bucket(r, e, step));
+    e->ahead = dn_overlap_whole(&e->bucket);
+    e->moving = step + 1;
+    return dn_overlap_begin(&e->ahead, 0, DN_AVG, e->row->kind);
+}
+
+static dn_status reduce(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    if (e->moving == step + 1) {
+        e->moving = 0;
+        return dn_overlap_finish(&e->ahead);
+    }
+    DN_TRY(fill_bucket(r, e, step));
+    return dn_bucket_reduce(&e->bucket, DN_AVG, e->row->kind);
+}
+
 static dn_status average(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
     const dn_strategy_context c = dn_strategy_context_of(r, e, step);
-    DN_TRY(fill_bucket(r, e, step));
-    DN_TRY(dn_bucket_reduce(&e->bucket, DN_AVG, e->row->kind));
+    DN_TRY(reduce(r, e, step));
     for (size_t i = 0; i < r->n_params && e->row->at_owner; i++) {
         const dn_window_message *m = dn_strategy_window(e, i, step);
         if (m)
@@ -345,6 +350,26 @@ static dn_status pair(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
     return DN_OK;
 }
 
+/* ---- begin ---- */
+
+static dn_status begin(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    const dn_strategy_context c = dn_strategy_context_of(r, e, step);
+    for (size_t i = 0; i < r->n_params; i++) {
+        dn_window_message *m = dn_strategy_window(e, i, step);
+        if (!m)
+            continue;
+        m->message = dn_strategy_message(r, e, m, i);
+        m->begun_s = dn_clock_s();
+        if (e->row->encode)
+            DN_TRY(e->row->encode(&c, &r->blocks[i], &m->message));
+        if (m->length)
+            *m->length = m->message.n;
+    }
+    DN_TRY(dn_stream_sync(r->parts.stream));
+    return is_sent_ahead(e) ? send_ahead(r, e, step) : is_begun_ahead(e) ? begin_ahead(r, e, step) : DN_OK;
+}
+
 /* ---- a step ---- */
 
 /* When the first message of that step was begun. */
@@ -419,6 +444,8 @@ dn_status dn_strategy_exchange(dn_strategy_run *r, uint64_t step, bool before)
         if (e->row->before != before || (e->row->used && !e->row->used(&r->config)))
             continue;
         memset(e->last, 0, r->n_params * sizeof *e->last);
+        if (e->moving)
+            DN_TRY(dn_overlap_advance(&e->ahead));
         DN_TRY(end_overdue(r, e, step, &entered, &ended));
         if (e->n_probe)
             DN_TRY(take_probe(r, e, step));

@@ -3,7 +3,7 @@
 #define STRATEGY_RUN_H
 
 #include "base/arena.h"
-#include "shard/bucket.h"
+#include "shard/overlap.h"
 #include "strategy/engine.h"
 
 /* A message in a window. */
@@ -27,6 +27,8 @@ typedef struct dn_exchange_run {
     dn_strategy_sent *last;      /* [n_params] */
     const dn_mesh *mesh; /* of its scope */
     dn_bucket bucket, inside; /* inside: what an island gathers of what came across */
+    dn_overlap ahead; /* the bucket, of a mean that is taken up later, */
+    uint64_t moving;  /* with the messages that began in this step, plus 1; 0: there is none */
     double *probe; /* [n_probe] */
     size_t n_probe;
 } dn_exchange_run;

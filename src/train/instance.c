@@ -181,6 +181,7 @@ typedef struct reading {
     uint64_t first;
     size_t n, rounds;
     dn_range own;
+    bool begins; /* gradients of the last micro-batch begin to be averaged */
 } reading;
 
 static dn_status read_micro_batch(void *context, size_t m, const int32_t **tokens, const int32_t **targets, size_t *B)
@@ -199,6 +200,12 @@ static dn_status read_micro_batch(void *context, size_t m, const int32_t **token
     return DN_OK;
 }
 
+static dn_status begin_average(void *context, size_t unit)
+{
+    const dn_instance *instance = context;
+    return dn_optimizer_begin(instance->optimizer, unit);
+}
+
 /* All micro-batches of it: the last ones may be empty. scale 0: the loss only. */
 static dn_status pass(reading *r, double scale, double *loss_sum)
 {
@@ -213,6 +220,7 @@ static dn_status pass(reading *r, double scale, double *loss_sum)
         return dn_pipeline_pass(pipeline, read_micro_batch, r, r->rounds, scale, loss_sum);
     for (size_t m = 0; m < r->rounds; m++) {
         DN_TRY(read_micro_batch(r, m, &tokens, &targets, &B));
+        dn_model_on_complete(r->instance->model, r->begins && m + 1 == r->rounds ? begin_average : NULL, r->instance);
         if (scale != 0)
             DN_TRY(dn_model_train(r->instance->model, tokens, targets, B, scale, loss_sum));
         else
@@ -231,10 +239,10 @@ static size_t n_shared(const dn_instance *instance)
 
 /* All workers make the same number of micro-batches, as these have collectives. */
 static dn_status pass_together(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n, double scale,
-                               double *loss_sum)
+                               bool begins, double *loss_sum)
 {
     const dn_plan *plan = instance->plan;
-    reading r = {instance, rows, context, first, n, dn_plan_rounds(plan, n), dn_plan_rows(plan, n, instance->mesh->at)};
+    reading r = {instance, rows, context, first, n, dn_plan_rounds(plan, n), dn_plan_rows(plan, n, instance->mesh->at), begins};
     return pass(&r, scale, loss_sum);
 }
 
@@ -253,7 +261,8 @@ dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *co
      * gives the same on every mesh only of what differs by a power of two: the rest of n_dealt comes afterwards. */
     double ranks = plan->n_dealt, before = strcmp(plan->config.precision, "float") == 0 ? ranks : exp2(floor(log2(ranks)));
     clear_gradients(instance);
-    DN_TRY(pass_together(instance, rows, context, first, n, before / (double)dn_max(counted, 1), loss_sum));
+    DN_TRY(pass_together(instance, rows, context, first, n, before / (double)dn_max(counted, 1), instance->begins && before == ranks,
+                         loss_sum));
     DN_TRY(dn_pipeline_return_gradients(&instance->pipeline, instance->params, n_shared(instance), s));
     if (before != ranks)
         s->kernels->scale(s, instance->grads, ranks / before, instance->grads, n_grads);
@@ -264,7 +273,7 @@ dn_status dn_instance_gradient_alone(dn_instance *instance, dn_rows_fn *rows, vo
                                      size_t counted, double *loss_sum)
 {
     size_t micro_batch = instance->plan->micro_batch;
-    reading r = {instance, rows, context, first, n, (n + micro_batch - 1) / micro_batch, {0, n}};
+    reading r = {instance, rows, context, first, n, (n + micro_batch - 1) / micro_batch, {0, n}, false};
     clear_gradients(instance);
     return pass(&r, 1 / (double)dn_max(counted, 1), loss_sum);
 }
@@ -272,7 +281,7 @@ dn_status dn_instance_gradient_alone(dn_instance *instance, dn_rows_fn *rows, vo
 dn_status dn_instance_loss(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
                            double *loss_sum)
 {
-    return pass_together(instance, rows, context, first, n, 0, loss_sum);
+    return pass_together(instance, rows, context, first, n, 0, false, loss_sum);
 }
 
 /* ---- steps ---- */
@@ -283,7 +292,7 @@ dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_par
     if (instance->pipeline.stash)
         DN_TRY(dn_stash_keep(&instance->stash));
     if (!isfinite(loss))
-        return DN_OK;
+        return dn_optimizer_drop(instance->optimizer);
     DN_TRY(dn_strategy_step(instance->strategy, step_params, loss, report));
     return dn_pipeline_lend_weights(&instance->pipeline, instance->params, n_shared(instance));
 }

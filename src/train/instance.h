@@ -26,6 +26,8 @@ typedef struct dn_instance {
     dn_weights *weights;
     dn_mesh optimizer_mesh;    /* of the optimizer: all ranks, or one replica */
     dn_optimizer *optimizer;   /* NULL unless training */
+    bool begins; /* dn_instance_gradient begins to average gradients over nodes (dn_optimizer_begin), as its owner may set: they are the
+                    next step's alone */
     dn_strategy_run *strategy; /* NULL unless training */
     struct dn_clients *clients; /* NULL: none; the run's */
     dn_model *model;

@@ -317,6 +317,8 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_moved", moved},
         {"bytes_network", dn_comm_n_nodes(run->comm) > 1 ? network : NAN},
         {"bytes_network_early", dn_comm_n_nodes(run->comm) > 1 ? early : NAN},
+        {"overlap_s", dn_comm_n_nodes(run->comm) > 1 ? r->report.overlap_s : NAN},
+        {"overlap_bytes", dn_comm_n_nodes(run->comm) > 1 ? r->report.overlap_bytes : NAN},
         {"state_bytes", run->state_bytes},
         {"memory_bytes", (double)run->plan.n_workers * ((double)run->plan.arena_bytes + (double)run->plan.private_bytes)},
         {"clients", clients ? r->clients.n : NAN},

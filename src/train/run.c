@@ -183,6 +183,7 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     DN_TRY(dn_model_init(&plan->spec, run->instance.params, run->stream, (uint64_t)plan->config.seed));
     DN_TRY(load_first_weights(run));
     dn_model_on_progress(run->instance.model, dn_run_pass_on, run);
+    run->instance.begins = true;
     DN_TRY(dn_instance_begin(&run->instance));
     if (plan->strategy->clients) {
         DN_TRY(dn_client_rows_open(run));

@@ -344,6 +344,7 @@ dn_status dn_verify_trial_step(dn_verify_trial *t, uint64_t step)
     if (counts)
         DN_TRY(predict(t, step));
     DN_TRY(count_targets(t, step * n, n, &counted));
+    t->instance.begins = whole && !shown && !counts; /* as a run does, in a step whose gradients nobody looks at */
     DN_TRY(compute_gradient(t, step, counted, &loss));
     take_stats(t, counts);
     DN_TRY(show_loss(t, counted, &loss));

@@ -174,32 +174,50 @@ static void a_group_of_one_splits_into_itself(void **state)
 
 enum { N_BUFFERS = 5, BUFFER_COUNT = 9001 };
 
-static int check_exchange(dn_comm *comm, float *x, uint64_t call, bool scattered, float *expected)
+/* Two items of a buffer, for the last rank and the first. */
+static void deal_out(dn_comm *comm, float *x, dn_owned items[2])
+{
+    items[0] = (dn_owned){x, BUFFER_COUNT / 3, dn_comm_size(comm) - 1};
+    items[1] = (dn_owned){x + BUFFER_COUNT / 3, BUFFER_COUNT - BUFFER_COUNT / 3, 0};
+}
+
+/* Which of three kinds an exchange is: an all-reduce, a reduce-scatter, or a batch to owners. */
+static int check_exchange(dn_comm *comm, float *x, uint64_t call, uint64_t which, float *expected)
 {
     size_t first = 0, end = BUFFER_COUNT;
-    if (scattered)
-        dn_comm_chunk_bounds(comm, BUFFER_COUNT, DN_F32, dn_comm_rank(comm), &first, &end);
+    const int rank = dn_comm_rank(comm);
+    if (which == 1)
+        dn_comm_chunk_bounds(comm, BUFFER_COUNT, DN_F32, rank, &first, &end);
+    if (which == 2) {
+        first = rank == dn_comm_size(comm) - 1 ? 0 : BUFFER_COUNT / 3;
+        end = rank == 0 ? BUFFER_COUNT : rank == dn_comm_size(comm) - 1 ? BUFFER_COUNT / 3 : first;
+    }
     typed_reduce(expected, DN_F32, DN_AVG, call, dn_comm_size(comm), first, end - first);
     RANKS_CHECK(memcmp(x + first, expected, (end - first) * sizeof *x) == 0);
     return 0;
 }
 
-/* Five exchanges under way, both kinds, with barriers between, finished in another order than begun. */
+/* Five exchanges under way, of three kinds, with barriers between, finished in another order than begun. */
 static int begin_and_finish(dn_comm *comm, void *argument)
 {
     static const int order[] = {2, 0, 4, 1, 3};
     static _Thread_local float expected[BUFFER_COUNT];
     void *buffers[N_BUFFERS];
     uint64_t numbers[N_BUFFERS];
+    dn_owned items[N_BUFFERS][2];
     for (int i = 0; i < N_BUFFERS; i++)
         RANKS_CHECK(dn_comm_alloc(comm, sizeof expected, &buffers[i]) == DN_OK);
     for (uint64_t round = 0; round < 30; round++) {
         for (uint64_t i = 0; i < N_BUFFERS; i++) {
             typed_bring(buffers[i], DN_F32, 10 * round + i, dn_comm_rank(comm), BUFFER_COUNT);
-            dn_status status = i % 2 ? dn_comm_begin_reduce_scatter(comm, buffers[i], BUFFER_COUNT, DN_F32,
-                                                                    DN_AVG, DN_TRAFFIC_MOMENTUM, &numbers[i])
-                                     : dn_comm_begin_all_reduce(comm, buffers[i], BUFFER_COUNT, DN_F32,
-                                                                DN_AVG, DN_TRAFFIC_GRADIENT, &numbers[i]);
+            deal_out(comm, buffers[i], items[i]);
+            dn_status status = i % 3 == 1 ? dn_comm_begin_reduce_scatter(comm, buffers[i], BUFFER_COUNT, DN_F32,
+                                                                         DN_AVG, DN_TRAFFIC_MOMENTUM, &numbers[i])
+                               : i % 3 == 2
+                                   ? dn_comm_begin_reduce_to_owners(comm, items[i], 2, DN_F32, DN_AVG,
+                                                                    DN_TRAFFIC_GRADIENT, i % 2, &numbers[i])
+                                   : dn_comm_begin_all_reduce(comm, buffers[i], BUFFER_COUNT, DN_F32,
+                                                              DN_AVG, DN_TRAFFIC_GRADIENT, &numbers[i]);
             RANKS_CHECK(status == DN_OK);
             if ((round + i + (uint64_t)dn_comm_rank(comm)) % 3 == 0)
                 RANKS_CHECK(dn_comm_advance(comm) == DN_OK);
@@ -209,7 +227,7 @@ static int begin_and_finish(dn_comm *comm, void *argument)
         for (uint64_t i = 0; i < N_BUFFERS; i++) {
             uint64_t k = (uint64_t)order[i];
             RANKS_CHECK(dn_comm_finish(comm, numbers[k]) == DN_OK);
-            if (check_exchange(comm, buffers[k], 10 * round + k, k % 2, expected) != 0)
+            if (check_exchange(comm, buffers[k], 10 * round + k, k % 3, expected) != 0)
                 return 1;
         }
         RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);

@@ -142,6 +142,24 @@ static dn_status reduce_to_owners(account *a)
     return dn_comm_reduce_to_owners(a->comm, items, MAX_ITEMS, DN_F32, DN_MAX, a->kind);
 }
 
+/* In two parts, of which only the last has hops. */
+static dn_status reduce_to_owners_in_parts(account *a)
+{
+    dn_owned items[MAX_ITEMS];
+    size_t own;
+    uint64_t first, last;
+    if (!a->symmetric)
+        return reduce_scatter(a);
+    deal_out(a, items, &own);
+    a->as = DN_REDUCE_SCATTER, a->payload = 4 * a->n;
+    size_t early = items[0].count + items[1].count;
+    a->cluster = ring(a, 1, 4 * early) + ring(a, 1, 4 * (a->n - early)); /* rounded as they are counted */
+    dn_status status = dn_comm_begin_reduce_to_owners(a->comm, items, 2, DN_F32, DN_MAX, a->kind, false, &first);
+    if (status == DN_OK)
+        status = dn_comm_begin_reduce_to_owners(a->comm, items + 2, MAX_ITEMS - 2, DN_F32, DN_MAX, a->kind, true, &last);
+    return status == DN_OK ? dn_comm_finish(a->comm, last) : status;
+}
+
 static dn_status gather_from_owners(account *a)
 {
     dn_owned items[MAX_ITEMS];
@@ -207,7 +225,8 @@ static dn_status (*const calls[])(account *) = {all_reduce,       all_reduce_sha
                                                 broadcast,        all_reduce_in_halves,
                                                 in_place,         reduce_scatter_in_halves,
                                                 reduce_to_owners, gather_from_owners,
-                                                views_to_owner,   view_from_owner};
+                                                views_to_owner,   view_from_owner,
+                                                reduce_to_owners_in_parts};
 enum { N_CALLS = sizeof calls / sizeof *calls };
 
 /* Two calls of different kinds, so that what is not reset adds up, and goes where it belongs. */

@@ -185,6 +185,37 @@ static void reductions(dn_comm *comm, double *x, size_t n, bool symmetric)
     expect_crossed("bytes of what was begun", comm, all_reduce_crosses(&s, half, false) + (s.n_nodes - 1) * (bytes - half));
 }
 
+/* More exchanges than are between nodes at a time, each of more messages: those of a batch that had no room keep the order, and
+ * ranks that meet in a barrier meanwhile leave it. Every rank goes on when it likes. */
+static void many_begun(dn_comm *comm, double *x)
+{
+    enum { EXCHANGES = 7, ITEMS = 150, EACH = 3, N = EXCHANGES * ITEMS * EACH };
+    const int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    const spread s = spread_of(comm);
+    static dn_owned items[EXCHANGES][ITEMS];
+    uint64_t exchange = 0;
+    dn_comm_get_stats(comm, true);
+    fill(comm, x, N);
+    for (int e = 0; e < EXCHANGES; e++) {
+        for (int i = 0; i < ITEMS; i++)
+            items[e][i] = (dn_owned){x + (e * ITEMS + i) * EACH, EACH, (e + i * i) % P};
+        check(dn_comm_begin_reduce_to_owners(comm, items[e], ITEMS, DN_F64, DN_AVG, DN_TRAFFIC_GRADIENT, e + 1 == EXCHANGES, &exchange));
+        if ((e + me) % 3 == 0)
+            check(dn_comm_advance(comm));
+        if (e % 3 == 1)
+            check(dn_comm_barrier(comm));
+    }
+    check(dn_comm_finish(comm, exchange));
+    for (int e = 0; e < EXCHANGES; e++)
+        for (int i = 0; i < ITEMS; i++)
+            for (size_t k = 0; k < EACH; k++) {
+                const size_t at = (size_t)((e * ITEMS + i) * EACH) + k;
+                expect("begun to owners", comm, at, x[at], items[e][i].owner == me ? reduced(P, DN_AVG, at) : brought(me, at));
+            }
+    expect_crossed("bytes of what was begun to owners", comm, (s.n_nodes - 1) * (double)(N * sizeof *x));
+    check(dn_comm_barrier(comm)); /* others have read what is written next */
+}
+
 /* ---- copies ---- */
 
 static void copies(dn_comm *comm, double *x, double *y, size_t n)
@@ -286,6 +317,8 @@ static void all_calls(dn_comm *comm, double *x, double *y, double *p, double *q)
         const bool once = !all_counts && counts[i] == MAX_COUNT;
         if (!all_counts && counts[i] != 130 && !once)
             continue;
+        if (counts[i] == 130)
+            many_begun(comm, x);
         reductions(comm, x, counts[i], true);
         if (once)
             continue;

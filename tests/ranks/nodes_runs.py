@@ -12,6 +12,11 @@ EXACT, JOINED, LATE_FOLDER = (os.environ[name] for name in ("DIONODE_F64", "JOIN
 CONFIG, DATA, CHECKPOINT, TIMEOUT = 2, 3, 4, 8
 
 
+def late():
+    """The environment of runs over a transport that delivers late and in strange orders."""
+    return dict(MPI, DIONODE_TRANSPORT="late", DIONODE_MODULES=LATE_FOLDER, LATE_MODULE=MODULE)
+
+
 @case
 def every_call_is_right_between_nodes():
     for nodes in [(2, 2), (1, 1, 1, 1), (3, 3), (3, 1)] if FULL else [(2, 2)]:
@@ -22,9 +27,8 @@ def every_call_is_right_between_nodes():
 @case
 def every_call_is_right_whatever_overtakes_what():
     """Messages of different tags in strange orders, and short ones 5 ms late (transport_late.c)."""
-    late = dict(MPI, DIONODE_TRANSPORT="late", DIONODE_MODULES=LATE_FOLDER, LATE_MODULE=MODULE)
     for nodes in [(1, 1), (2, 2), (3, 1)] if FULL else [(1, 1)]:
-        done = run(on_nodes(nodes, [JOINED]), limit_s=900, env=late)
+        done = run(on_nodes(nodes, [JOINED]), limit_s=900, env=late())
         expect(done.returncode == 0 and " wrong 0 network yes" in done.stdout, f"{nodes}: {done.returncode} {done.stdout} {done.stderr}")
 
 
@@ -38,7 +42,7 @@ def what_is_begun_unlike_on_another_node_is_told():
 def a_transport_that_never_starts_or_ends_is_told_after_the_deadline():
     for call, words in (("start", "the start of the transport between nodes did not return within 3 s"),
                         ("finish", "the end of the transport between nodes did not return within 3 s")):
-        env = dict(MPI, DIONODE_TRANSPORT="late", DIONODE_MODULES=LATE_FOLDER, LATE_MODULE=MODULE, LATE_MS="0", LATE_NEVER=call)
+        env = dict(late(), LATE_MS="0", LATE_NEVER=call)
         with Place() as place:
             done = run(on_nodes((1, 1), [PROGRAM, "train", place.config(dp_size=2, num_iterations=1, timeout_s=3)]), env=env)
             expect(done.returncode == TIMEOUT and words in done.stderr, f"{call}: {done.returncode} {done.stdout} {done.stderr}")
@@ -101,6 +105,74 @@ def bytes_between_nodes_are_those_of_the_formula():
 
 
 @case
+def gradients_are_on_their_way_to_other_nodes_during_the_backward_pass():
+    """All but the embedding's, which are complete when the pass ends; of P ranks each brings (P - 1) / P of the bytes to owners. They
+    are one exchange. Losses are those of one node, bits those of any other order of messages."""
+    embedding = 256 * 32
+    for nodes in [(1, 1), (2, 2), (1, 1, 1, 1)] if FULL else [(1, 1)]:
+        with Place() as place:
+            P = sum(nodes)
+            settings = {"optimizer": "adamw", "dp_size": P, "n_layer": 5, "num_iterations": 5}
+            done = train(place, nodes, program=EXACT, **settings)
+            expect(done.returncode == 0, f"{nodes}: {done.returncode} {done.stderr}")
+            for x in place.metrics():
+                gradients = x["cluster_bytes_dp"] / 2  # the other half are weights
+                wanted = gradients - (P - 1) / P * 8 * embedding
+                expect(x["overlap_bytes"] == wanted > 0.8 * gradients and x["overlap_s"] > 0 and x["hops_dp"] == 2 * (P - 1),
+                       f"{nodes}: {x['overlap_bytes']} bytes in {x['overlap_s']} s, not {wanted} of {gradients}, {x['hops_dp']} hops")
+            came, all_of_them = (sum(x[key] for x in place.metrics()) for key in ("bytes_network_early", "bytes_network"))
+            print(f"# {nodes}: {came} of {all_of_them} bytes were here when they were waited for", flush=True)
+            expect(0 < came < all_of_them, f"{nodes}: {came} of {all_of_them} bytes came early")
+            done = run([EXACT, "train", "--np", str(P), place.config(checkpoint_dir=place.file("one"), **settings)], limit_s=240)
+            expect(done.returncode == 0, done.stderr)
+            same_losses(place.metrics("one"), place.metrics(), f"{nodes}")
+            if not FULL:
+                continue
+            config = place.config(checkpoint_dir=place.file("late"), **settings)
+            done = run(on_nodes(nodes, [EXACT, "train", config]), env=late(), limit_s=400)
+            expect(done.returncode == 0, f"late, {nodes}: {done.returncode} {done.stderr}")
+            for x, y in zip(place.metrics(), place.metrics("late")):
+                for key in ("loss", "grad_norm", "weights_hash", "overlap_bytes"):
+                    expect(x[key] == y[key], f"late, {nodes}, step {x['step']}: {key} {y[key]!r}, not {x[key]!r}")
+
+
+@case
+def of_factors_only_what_is_not_compressed_is_on_its_way_before_the_step():
+    """The head, behind which all layers go backward: P is made of clipped gradients, when all are there."""
+    if not FULL:
+        raise Skip("in the long tier")
+    with Place() as place:
+        done = train(place, (1, 1), optimizer="dion", dp_size=2, num_iterations=3)
+        expect(done.returncode == 0, done.stderr)
+        for x in place.metrics():
+            expect(x["overlap_bytes"] == 4 / 2 * 256 * 32, f"{x['overlap_bytes']} bytes of a head of 256 x 32")
+
+
+@case
+def what_has_begun_ends_where_no_step_follows():
+    """Of a loss that is not finite, and of a stop in the middle of a pass."""
+    if not FULL:
+        raise Skip("in the long tier")
+    with Place() as place:
+        settings = {"lr": 1e6, "warmup_ratio": 0, "weight_decay": 100, "dp_size": 2, "num_iterations": 200}  # 1e8 times as large a step
+        two = train(place, (1, 1), **settings)
+        one = place.train(np=2, checkpoint_dir=place.file("one"), **settings)
+        skipped = [[x["skipped"] for x in place.metrics(name)] for name in ("run", "one")]
+        expect(two.returncode == one.returncode and skipped[0] == skipped[1] and any(skipped[0]),
+               f"{two.returncode} and {one.returncode}, skipped {skipped}: {two.stderr}")
+    with Place() as place:
+        settings = {"model_dim": 256, "n_layer": 8, "sequence_length": 256, "dp_size": 2, "timeout_s": 60}
+        for _ in range(3):
+            with started(place, (1, 1), optimizer="adamw", **settings) as job:
+                os.kill(job.pids[1], signal.SIGTERM)
+                status = job.ends()
+                step = len(place.metrics())
+                expect(status == 128 + signal.SIGTERM, f"exit status {status}: {job.told()}")
+                expect(os.path.exists(place.file(f"run/step_{step:08d}.safetensors")), f"{os.listdir(place.file('run'))} after {step}")
+            shutil.rmtree(place.file("run"))
+
+
+@case
 def islands_that_are_nodes_keep_gradients_in_them_and_compute_what_two_islands_of_one_node_do():
     """Of the weights each rank brings its node's half across: of that it receives a half as the other node's sum, and the other half
     back. In steps between nothing crosses."""
@@ -147,6 +219,33 @@ def what_is_taken_up_later_is_sent_ahead_between_nodes():
         done = run([EXACT, "train", "--np", "4", place.config(checkpoint_dir=place.file("one"), **settings)], limit_s=240)
         expect(done.returncode == 0, done.stderr)
         same_losses(place.metrics("one"), place.metrics(), "sent ahead")
+
+
+@case
+def means_that_are_taken_up_later_are_formed_meanwhile_and_checkpoints_hold_each_message():
+    """What begins in one step has the same bytes as what is gathered when it ends, of the same fragment. Checkpoints between the two
+    change nothing in the run that goes on, nor in one that begins with them."""
+    if not FULL:
+        raise Skip("in the long tier")
+    streaming = {"strategy": "streaming", "sync_every": 8, "fragments": 2, "overlap": 3}
+    daso = {"strategy": "daso", "across_every": 4, "across_wait": 2, "across_warmup": 0, "across_cooldown": 0}
+    for nodes, one, more in [((2, 2), {}, streaming), ((1, 1), {}, streaming), ((2, 2), {"islands": 2}, {**daso, "islands": "nodes"})]:
+        settings = {"optimizer": "adamw", "dp_size": sum(nodes), "hash_every": 0, "num_iterations": 24, "checkpoint_freq": 5, **more}
+        with Place() as place:
+            for last in (10, 24):
+                done = train(place, nodes, program=EXACT, stop_after=last, **settings)
+                expect(done.returncode == 0, f"{nodes} {more}: {done.returncode} {done.stderr}")
+            done = run([EXACT, "train", "--np", str(sum(nodes)), place.config(checkpoint_dir=place.file("one"), **{**settings, **one})], limit_s=240)
+            expect(done.returncode == 0, done.stderr)
+            same_losses(place.metrics("one"), place.metrics(), f"{nodes} {more}")
+            came = sum(x["bytes_network_early"] for x in place.metrics())
+            crossed = {x["step"]: x["bytes_network"] for x in place.metrics() if x["bytes_network"] > 0}
+            print(f"# {nodes} {more['strategy']}: {came} of {sum(crossed.values())} bytes came early", flush=True)
+            expect(came > 0, f"{nodes} {more}: nothing came early of {crossed}")
+            if more == streaming:
+                begun = [step for step in range(4, 22, 4) if step != 8]  # the first after 10 is taken up by a run that did not begin it
+                expect(all(crossed[step] == crossed[step + 3] for step in begun), f"{nodes}: {crossed}")
+                expect(set(crossed) == set(range(4, 25, 4)) | set(range(7, 25, 4)), f"{nodes}: {crossed}")
 
 
 @case
