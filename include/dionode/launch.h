@@ -38,8 +38,8 @@ typedef struct dn_launch_spec {
 /** Whether this process was started as a worker by dn_launch. */
 DN_API bool dn_launch_is_worker(void);
 
-/** Whether another launcher started this process as one of several ranks that train together: Open MPI's mpirun (of more than
- * one process), or one that DIONODE_TRANSPORT names a transport for. */
+/** Whether another launcher started this process as one of several ranks that train together: Open MPI's mpirun or Slurm's
+ * srun --mpi=pmix (of more than one process), or one that DIONODE_TRANSPORT names a transport for. */
 DN_API bool dn_launch_is_rank(void);
 
 /**

@@ -5,6 +5,7 @@
 #include "comm/nodes.h"
 #include "dionode/descriptors.h"
 #include "dionode/topo.h"
+#include "launch/environment.h"
 #include "launch/peer_monitor.h"
 
 #include <errno.h>
@@ -66,8 +67,8 @@ static dn_status open_wire(const char *name, double deadline_s, launch_info *inf
     return DN_OK;
 }
 
-/* DIONODE_TRANSPORT asks for one, and so does a launcher that has started ranks on several nodes, or ranks that are told to
- * pretend so. */
+/* DIONODE_TRANSPORT asks for one, and so do a launcher that has started ranks on several nodes, srun, whose environment does not say
+ * on how many, and ranks that are told to pretend so. */
 static dn_status read_launch_info(double deadline_s, launch_info *info)
 {
     const char *transport = getenv("DIONODE_TRANSPORT"), *pretended = getenv("DIONODE_NODE");
@@ -75,7 +76,7 @@ static dn_status read_launch_info(double deadline_s, launch_info *info)
     *info = (launch_info){.rank = -1, .size = -1};
     if (transport && *transport && !dn_world_inherited())
         return open_wire(transport, deadline_s, info);
-    if (by_mpi && pretended && *pretended)
+    if (opened || (by_mpi && pretended && *pretended) || (dn_environment_of_srun() && !dn_world_inherited()))
         return open_wire("mpi", deadline_s, info);
     DN_TRY(read_number(rank_names, -1, &info->rank));
     DN_TRY(read_number(size_names, -1, &info->size));

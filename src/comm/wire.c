@@ -41,7 +41,8 @@
 #define N_SENDING 96
 
 _Static_assert(TAG_MOVES + DN_N_WAYS * DN_WIRE_NUMBERS <= DN_TRANSPORT_TAGS, "every MPI has these tags");
-_Static_assert(N_SENDING + 8 * DN_MOVES_MAX + 8 <= DN_TRANSPORT_REQUESTS, "requests suffice: eight lists of moves at a time");
+_Static_assert(N_SENDING + 12 * DN_MOVES_MAX + 8 <= DN_TRANSPORT_REQUESTS,
+               "requests suffice: two communicators have four exchanges under way each, and there are calls and what is sent ahead");
 
 typedef enum { LINE, STATE, FAILURE, FETCH, PUT } what;
 

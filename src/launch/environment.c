@@ -51,3 +51,9 @@ void dn_environment_free(dn_environment *environment)
     free(environment->entries);
     environment->entries = NULL;
 }
+
+bool dn_environment_of_srun(void)
+{
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    return tasks && atoi(tasks) > 1 && getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_SIZE");
+}

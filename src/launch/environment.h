@@ -22,4 +22,8 @@ dn_status dn_environment_make(const dn_topo *topo, int rank, int restart, dn_wor
                               dn_environment *out) DN_MUST_USE;
 void dn_environment_free(dn_environment *environment);
 
+/** Whether Slurm's srun --mpi=pmix started this process as one of several tasks: Slurm says how many, PMIx which, and MPI all else.
+ * mpirun inside a job of Slurm says more by itself. */
+bool dn_environment_of_srun(void);
+
 #endif

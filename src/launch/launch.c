@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "base/output.h"
 #include "dionode/descriptors.h"
+#include "launch/environment.h"
 #include "launch/workers.h"
 #include "launch/monitor.h"
 
@@ -79,7 +80,7 @@ bool dn_launch_is_worker(void)
 bool dn_launch_is_rank(void)
 {
     const char *size = getenv("OMPI_COMM_WORLD_SIZE"), *transport = getenv("DIONODE_TRANSPORT");
-    return !dn_world_inherited() && ((size && atoi(size) > 1) || (transport && *transport));
+    return !dn_world_inherited() && ((size && atoi(size) > 1) || (transport && *transport) || dn_environment_of_srun());
 }
 
 /* Starts all workers and monitors them to their end. */
