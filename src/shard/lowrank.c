@@ -1,6 +1,7 @@
 #include "shard/lowrank.h"
 
 #include "base/fail.h"
+#include "comm/world.h"
 
 #include <math.h>
 #include <string.h>
@@ -121,6 +122,34 @@ static void keep_basis(const dn_param_group *group, const dn_lowrank_matrix *x)
                                  (n.end - shard.end) * r, 0);
 }
 
+/* Shards of P = B Q, or of R = B^T P, of a batch: each rank's terms, and their sums. Over nodes sums of one group of matrices are formed
+ * while the next is multiplied. */
+static dn_status sum_products(const dn_param_group *group, dn_lowrank_batch *b, bool of_r)
+{
+    dn_stream *s = group->stream;
+    dn_overlap *sum = of_r ? &b->sum_r : &b->sum_p;
+    const bool over_nodes = dn_comm_n_nodes(group->mesh->all) > 1;
+    const size_t n_groups = over_nodes ? sum->n_parts : 1;
+    for (size_t g = 0; g < n_groups; g++) {
+        const dn_range own = dn_lowrank_group(b, n_groups, g);
+        size_t n = 0;
+        for (size_t i = own.first; i < own.end; i++) {
+            const dn_lowrank_matrix *x = &b->matrices[i];
+            if (!of_r)
+                b->products[n++] = dn_dion_project(&x->dion, x->scale, x->p, x->basis);
+            else if (x->info == DN_ORTH_ZERO)
+                keep_basis(group, x);
+            else
+                b->products[n++] = dn_dion_reflect(&x->dion, x->scale, x->basis, x->p);
+        }
+        s->kernels->gemm_many(s, b->products, n);
+        DN_TRY(dn_stream_sync(s));
+        if (over_nodes)
+            DN_TRY(dn_overlap_begin(sum, n_groups - 1 - g, DN_SUM, DN_TRAFFIC_FACTORS));
+    }
+    return over_nodes ? dn_overlap_finish(sum) : dn_bucket_reduce(of_r ? &b->r : &b->p, DN_SUM, DN_TRAFFIC_FACTORS);
+}
+
 /* squares [r] of each matrix = squared norms of the columns of the whole R, the same bits on all ranks. A
  * barrier: behind it all ranks have read what was gathered. */
 static dn_status sum_squares(const dn_param_group *group, dn_lowrank_batch *b)
@@ -172,37 +201,20 @@ static dn_status iterate(dn_lowrank *f, dn_lowrank_batch *b, uint64_t step, int 
     const dn_param_group *group = f->group;
     const uint64_t turns = step * (uint64_t)group->config->power_iters + (uint64_t)turn;
     dn_comm *all = group->mesh->all;
-    dn_stream *s = group->stream;
-    dn_lowrank_matrix *x = b->matrices;
-    dn_product *products = b->products;
-    size_t n_products = 0;
 
     dn_comm_tick(all, step + 1, "dion: P");
-    for (size_t i = 0; i < b->n; i++) {
-        if (turn == 0)
-            dn_dion_accumulate(s, &x[i].dion); /* M += G: B [m_a, n_b] */
-        products[i] = dn_dion_project(&x[i].dion, x[i].scale, x[i].p, x[i].basis);
-    }
-    s->kernels->gemm_many(s, products, b->n); /* B Q [m_a, r], a term of P */
-    DN_TRY(dn_stream_sync(s));
-    DN_TRY(dn_bucket_reduce(&b->p, DN_SUM, DN_TRAFFIC_FACTORS)); /* shard of P = B Q */
+    for (size_t i = 0; i < b->n && turn == 0; i++)
+        dn_dion_accumulate(group->stream, &b->matrices[i].dion); /* M += G: B [m_a, n_b] */
+    DN_TRY(sum_products(group, b, false));                       /* shard of P = B Q, of terms [m_a, r] */
 
     dn_comm_tick(all, step + 1, "dion: orthonormalize");
     DN_TRY(orthonormalize(f, b, false, STREAM_SKETCH_P, turns)); /* shard of P = orth(P) */
     DN_TRY(dn_bucket_gather(&b->p, DN_TRAFFIC_BASIS));           /* P [m_a, r] */
 
     dn_comm_tick(all, step + 1, "dion: R");
-    for (size_t i = 0; i < b->n; i++) {
-        if (x[i].info == DN_ORTH_ZERO)
-            keep_basis(group, &x[i]);
-        else
-            products[n_products++] = dn_dion_reflect(&x[i].dion, x[i].scale, x[i].basis, x[i].p);
-    }
-    s->kernels->gemm_many(s, products, n_products); /* B^T P [n_b, r], a term of R */
-    DN_TRY(dn_stream_sync(s));
-    DN_TRY(dn_bucket_reduce(&b->r, DN_SUM, DN_TRAFFIC_FACTORS)); /* shard of R = B^T P */
-    DN_TRY(dn_bucket_gather(&b->r, DN_TRAFFIC_BASIS));           /* R [n_b, r] */
-    return sum_squares(group, b);                                /* norms of R's columns: [r] */
+    DN_TRY(sum_products(group, b, true));              /* shard of R = B^T P, of terms [n_b, r] */
+    DN_TRY(dn_bucket_gather(&b->r, DN_TRAFFIC_BASIS)); /* R [n_b, r] */
+    return sum_squares(group, b);                      /* norms of R's columns: [r] */
 }
 
 static dn_status step_batch(dn_lowrank *f, dn_lowrank_batch *b, uint64_t step, double lr,

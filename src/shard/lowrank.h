@@ -21,7 +21,8 @@
  * are packed with leading dimension r, so that traffic and work follow r.
  *
  * Matrices go through a step in batches; each exchange is one for all matrices of a batch. On a mesh of one
- * rank a batch fits the cache.
+ * rank a batch fits the cache. Over several nodes the sums of P and R of some matrices are on their way while those of others
+ * are computed.
  */
 #ifndef SHARD_LOWRANK_H
 #define SHARD_LOWRANK_H
@@ -29,7 +30,7 @@
 #include "linalg/orth.h"
 #include "shard/deal.h"
 #include "shard/executor.h"
-#include "shard/bucket.h"
+#include "shard/overlap.h"
 
 /* States of a matrix. Only with adaptive ranks: DN_STATE_RANK [1,2], the rank of the next step and the
  * running mean of the effective rank, 0 before the first step; Q then has as many columns as the largest
@@ -60,6 +61,7 @@ typedef struct dn_lowrank_batch {
     double *squares; /* [n_squares] those of all matrices, which are exchanged together */
     size_t n_squares;
     dn_bucket p, q, r;
+    dn_overlap sum_p, sum_r; /* of terms of P, and of R: over nodes a group of matrices at a time */
 } dn_lowrank_batch;
 
 typedef struct dn_lowrank {
@@ -91,6 +93,8 @@ void dn_lowrank_close(dn_param_group *group);
 /** With adaptive ranks, before a step: reads each matrix's rank from its state, and lays out anew what
  * depends on it. Not collective; allocates nothing. Errors: those of the stream. */
 dn_status dn_lowrank_fit(dn_lowrank *f) DN_MUST_USE;
+/** The matrices of one of n_groups groups of a batch. */
+dn_range dn_lowrank_group(const dn_lowrank_batch *b, size_t n_groups, size_t group);
 
 /* Adaptive ranks (lowrank_rank.c). */
 

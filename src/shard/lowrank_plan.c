@@ -24,6 +24,9 @@
  * orthonormalize it. */
 #define ORTH_AXES DN_ALL_AXES
 
+/* Sums of P, and of R, that are formed over nodes one after another: few messages, and most of them while products are computed. */
+#define MOST_GROUPS ((size_t)8)
+
 /* Householder uses one thread a matrix: a batch has some for all threads, and for all ranks. */
 #define FEWEST_STEEP ((size_t)8)
 
@@ -151,14 +154,22 @@ static int *owner(void *items, size_t i)
     return &((const bucket *)items)->matrices[i].owner;
 }
 
+dn_range dn_lowrank_group(const dn_lowrank_batch *b, size_t n_groups, size_t group)
+{
+    return (dn_range){b->n * group / n_groups, b->n * (group + 1) / n_groups};
+}
+
 /* What depends on the ranks r of the step. */
 static dn_status fit_batch(dn_lowrank *f, dn_lowrank_batch *b)
 {
     int n_ranks = dn_comm_size(f->orth_comm);
+    const size_t n_groups = dn_min(b->n, MOST_GROUPS);
     size_t first = (size_t)(b->matrices - f->matrices);
     dn_bucket_reset(&b->p);
     dn_bucket_reset(&b->q);
     dn_bucket_reset(&b->r);
+    b->sum_p = dn_overlap_of(&b->p);
+    b->sum_r = dn_overlap_of(&b->r);
     b->n_squares = 0;
     for (size_t i = 0; i < b->n; i++) {
         dn_lowrank_matrix *x = &b->matrices[i];
@@ -178,6 +189,11 @@ static dn_status fit_batch(dn_lowrank *f, dn_lowrank_batch *b)
         DN_TRY(dn_bucket_add(&b->p, dn_axes_without(layout->size, a), x->p, m, r));
         DN_TRY(dn_bucket_add(&b->q, a, x->basis, n, r));
         DN_TRY(dn_bucket_add(&b->r, dn_axes_without(layout->size, c), x->basis, n, r));
+        const size_t left = n_groups - b->sum_p.n_parts; /* groups that have not ended */
+        if (i + 1 == dn_lowrank_group(b, n_groups, n_groups - left).end) {
+            dn_overlap_end_part(&b->sum_p, left - 1);
+            dn_overlap_end_part(&b->sum_r, left - 1);
+        }
     }
     bucket of_p = {f->group->config->orth, b->orth_p}, of_r = {f->group->config->orth, b->orth_r};
     dn_deal_batch(&f->deal, n_ranks, &of_p, b->n, cost, owner);

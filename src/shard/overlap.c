@@ -4,7 +4,20 @@
 #include "base/fail.h"
 #include "base/size.h"
 
+#include <assert.h>
 #include <string.h>
+
+dn_overlap dn_overlap_of(const dn_bucket *bucket)
+{
+    return (dn_overlap){.bucket = bucket};
+}
+
+void dn_overlap_end_part(dn_overlap *o, size_t lowest)
+{
+    assert(o->n_parts < DN_OVERLAP_PARTS_MAX);
+    o->lowest[o->n_parts] = lowest;
+    memcpy(o->ends[o->n_parts++], o->bucket->n, sizeof o->bucket->n);
+}
 
 static size_t numbers_of(const dn_param_state *ps)
 {
@@ -14,7 +27,7 @@ static size_t numbers_of(const dn_param_state *ps)
 dn_status dn_overlap_open(dn_overlap *o, dn_bucket *bucket, const dn_param_state *param_states, size_t n)
 {
     size_t n_units = 0, all = 0, numbers = 0;
-    *o = (dn_overlap){.bucket = bucket};
+    *o = dn_overlap_of(bucket);
     for (size_t i = 0; i < n; i++) {
         n_units = dn_max(n_units, param_states[i].param->unit + 1);
         all += numbers_of(&param_states[i]);
@@ -29,18 +42,10 @@ dn_status dn_overlap_open(dn_overlap *o, dn_bucket *bucket, const dn_param_state
         }
         if (unit > 0 && numbers < all / DN_OVERLAP_PARTS_MAX + 1)
             continue;
-        o->lowest[o->n_parts] = unit;
-        memcpy(o->ends[o->n_parts++], bucket->n, sizeof bucket->n);
+        dn_overlap_end_part(o, unit);
         numbers = 0;
     }
     return DN_OK;
-}
-
-dn_overlap dn_overlap_whole(const dn_bucket *bucket)
-{
-    dn_overlap o = {.bucket = bucket, .n_parts = 1};
-    memcpy(o.ends[0], bucket->n, sizeof bucket->n);
-    return o;
 }
 
 static dn_status begin_part(dn_overlap *o, dn_op op, dn_traffic kind)

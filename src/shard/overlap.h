@@ -28,8 +28,10 @@ typedef struct dn_overlap {
     double cluster_bytes; /* of those that are begun but for the last, behind which no pass goes on; as dn_comm_stats counts them */
 } dn_overlap;
 
-/** The whole bucket (borrowed), as it is filled now, as one part. */
-dn_overlap dn_overlap_whole(const dn_bucket *bucket);
+/** Of an empty bucket (borrowed). Tensors that are added to it from one call of dn_overlap_end_part to the next are a part, which can
+ * begin when all from unit `lowest` on are complete; each has a lower one than the part before it, the last 0. */
+dn_overlap dn_overlap_of(const dn_bucket *bucket);
+void dn_overlap_end_part(dn_overlap *overlap, size_t lowest);
 /** Fills an empty bucket (borrowed) with the gradients of param_states [n], unit by unit from the last. Errors: DN_ERR_MEMORY. */
 dn_status dn_overlap_open(dn_overlap *overlap, dn_bucket *bucket, const dn_param_state *param_states, size_t n) DN_MUST_USE;
 

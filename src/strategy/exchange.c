@@ -225,7 +225,8 @@ static bool is_begun_ahead(const dn_exchange_run *e)
 static dn_status begin_ahead(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
     DN_TRY(fill_bucket(r, e, step));
-    e->ahead = dn_overlap_whole(&e->bucket);
+    e->ahead = dn_overlap_of(&e->bucket);
+    dn_overlap_end_part(&e->ahead, 0);
     e->moving = step + 1;
     return dn_overlap_begin(&e->ahead, 0, DN_AVG, e->row->kind);
 }
