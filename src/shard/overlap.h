@@ -36,7 +36,7 @@ void dn_overlap_end_part(dn_overlap *overlap, size_t lowest);
 dn_status dn_overlap_open(dn_overlap *overlap, dn_bucket *bucket, const dn_param_state *param_states, size_t n) DN_MUST_USE;
 
 /** Collective, as the calls of dn_bucket: tensors of units from `unit` on are complete, and not to be written until all parts are
- * finished; the reduction does not change them before that. Begins parts whose units all are, and goes on with them as far as can
+ * finished; over several nodes the reduction does not change them before that. Begins parts whose units all are, and goes on with them as far as can
  * be without waiting; queued kernels must have finished. */
 dn_status dn_overlap_begin(dn_overlap *overlap, size_t unit, dn_op op, dn_traffic kind) DN_MUST_USE;
 /** Goes on with what has begun. */
