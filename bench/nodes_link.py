@@ -50,24 +50,24 @@ def mean(values):
     return sum(values) / len(values)
 
 
-def predicted(settings, alone, link):
-    """A step's seconds: computing, and of the network what is not hidden behind it. What begins during the backward pass is hidden
-    for as long as it was under way, but for the part that begins behind it; what is taken up some steps later, behind these."""
+def predicted(alone, link):
+    """A step's seconds, as `dionode compare` predicts them (src/report/linktime.h): computing, and of the network what is not hidden
+    behind it. What begins during the backward pass is hidden for as long as it was under way, but no longer than it takes; what is
+    taken up `delay` steps later, behind these."""
     bandwidth, latency = (number(part) for part in link.split(":"))
     compute = mean(x["step_s"] for x in alone)
-    hidden = int(settings.get("overlap", 0)) * compute
 
     def left(x):
-        moving = max(8 * x["cluster_bytes_dp"] / bandwidth - x["overlap_s"], 8 * (x["cluster_bytes_dp"] - x["overlap_bytes"]) / bandwidth)
-        return max(0, x["hops_dp"] * latency + moving - hidden) if x["hops_dp"] else 0
+        hidden = min(x["overlap_s"], 8 * x["overlap_bytes"] / bandwidth) + x["delay"] * compute
+        return max(0, x["hops_dp"] * latency + 8 * x["cluster_bytes_dp"] / bandwidth - hidden)
 
     return compute + mean(left(x) for x in alone)
 
 
 def pair(program, folder, way, link):
-    """The settings of one way to exchange; steps without a network and on it."""
+    """Steps of one way to exchange without a network, and on it."""
     settings = {**MODEL, **dict(setting.split("=") for setting in way.split())}
-    return settings, train(program, folder, settings), train(program, folder, {**settings, "link_dp": link})
+    return train(program, folder, settings), train(program, folder, {**settings, "link_dp": link})
 
 
 def data_in(folder):
@@ -84,9 +84,9 @@ def main(program, link, *ways):
     with tempfile.TemporaryDirectory() as folder:
         data_in(folder)
         for way in ways:
-            settings, alone, linked = pair(program, folder, way, link)
+            alone, linked = pair(program, folder, way, link)
             exchange = mean(x["hops_dp"] * latency + 8 * x["cluster_bytes_dp"] / bandwidth for x in alone)
-            step, measured = predicted(settings, alone, link), mean(x["step_s"] for x in linked)
+            step, measured = predicted(alone, link), mean(x["step_s"] for x in linked)
             beside = exchange - (step - mean(x["step_s"] for x in alone))
             print(f"| {way} | {mean(x['cluster_bytes_dp'] for x in alone) / 1e3:.1f} | {mean(x['hops_dp'] for x in alone):.2f} | "
                   f"{1e3 * exchange:.2f} | {1e3 * beside:.2f} | {1e3 * step:.1f} | {1e3 * measured:.1f} | {measured / step:.2f} |", flush=True)

@@ -15,7 +15,9 @@ double dn_record_link_s(const dn_record *record, uint64_t step, const dn_link *l
         double compute = x->step_s - (isnan(x->link_s) ? 0 : x->link_s), delay = isnan(x->delay) ? 0 : x->delay;
         seconds += compute;
         if (link->bytes_per_s > 0) {
-            double left = dn_link_s(link, x->hops, x->cluster_bytes) - delay * compute;
+            double moving = dn_link_s(link, 0, x->cluster_bytes), early = isnan(x->overlap_bytes) ? 0 : x->overlap_bytes,
+                   hidden = early > 0 ? fmin(x->overlap_s, dn_link_s(link, 0, early)) : 0;
+            double left = moving - hidden + dn_link_s(link, x->hops, 0) - delay * compute;
             seconds += left < 0 ? 0 : left; /* NaN stays */
         }
     }

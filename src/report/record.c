@@ -49,7 +49,9 @@ dn_status dn_record_read(const char *path, dn_record *out)
                                     .delay = value(dn_series_column(&s, "delay"), i),
                                     .client_bytes_down = value(dn_series_column(&s, "client_bytes_down"), i),
                                     .client_bytes_up = value(dn_series_column(&s, "client_bytes_up"), i),
-                                    .virtual_s = value(dn_series_column(&s, "virtual_s"), i)};
+                                    .virtual_s = value(dn_series_column(&s, "virtual_s"), i),
+                                    .overlap_s = value(dn_series_column(&s, "overlap_s"), i),
+                                    .overlap_bytes = value(dn_series_column(&s, "overlap_bytes"), i)};
         for (int axis = 0; axis < DN_RECORD_AXES; axis++)
             steps[n].bytes[axis] = value(dn_series_column(&s, dn_record_bytes[axis]), i);
         if (isnan(steps[n].bytes[DN_PP])) /* there is a number where there are stages */

@@ -27,6 +27,7 @@ typedef struct dn_record_step {
     double delay;                 /* steps during which the exchange over dp may go on */
     double client_bytes_down, client_bytes_up; /* of weights to clients, and of what they sent, all together */
     double virtual_s;             /* of clients' time since the first step, at the end of this one */
+    double overlap_s, overlap_bytes; /* before the step: how long it had been under way, and cluster_bytes that began by then */
 } dn_record_step;
 
 typedef struct dn_record {

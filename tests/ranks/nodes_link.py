@@ -29,11 +29,11 @@ def a_step_between_nodes_takes_what_is_predicted():
         for way in WAYS:
             ratios = []
             while len(ratios) < TRIES and not any(0.9 < ratio < 1.1 for ratio in ratios):
-                settings, alone, linked = bench.pair(PROGRAM, folder, way, LINK)
+                alone, linked = bench.pair(PROGRAM, folder, way, LINK)
                 expect([x["loss"] for x in alone] == [x["loss"] for x in linked], f"{way}: other losses on a link")
                 for key in ("hops_dp", "cluster_bytes_dp", "overlap_bytes"):
                     expect([x[key] for x in alone] == [x[key] for x in linked], f"{way}: {key} differ")
-                ratios.append(statistics.mean(x["step_s"] for x in linked) / bench.predicted(settings, alone, LINK))
+                ratios.append(statistics.mean(x["step_s"] for x in linked) / bench.predicted(alone, LINK))
             print(f"# {way or 'whole gradients'}: measured / predicted {', '.join(f'{ratio:.3f}' for ratio in ratios)}", flush=True)
             expect(any(0.9 < ratio < 1.1 for ratio in ratios), f"{way}: measured / predicted {ratios}")
 

@@ -464,6 +464,10 @@ static void time_on_a_link_is_computation_and_what_exceeds_the_overlap(void **st
     expect_near(dn_record_link_s(&record, UINT64_MAX, &link), 4 + 2 * 4);
     expect_near(dn_record_link_s(&record, 3, &link), 3 + 4);
     expect_near(dn_record_link_s(&record, UINT64_MAX, &dn_links[0].link), 4); /* without the link that it slept on */
+    steps[1].overlap_bytes = 100, steps[1].overlap_s = 5; /* half of the bytes, 1 s, were on their way before the step */
+    steps[3].overlap_bytes = 200, steps[3].overlap_s = 0.25;
+    expect_near(dn_record_link_s(&record, UINT64_MAX, &link), 4 + 2 * 4 - 1 - 0.25);
+    steps[1].overlap_bytes = steps[3].overlap_bytes = NAN; /* on one node */
     for (int i = 0; i < 4; i++)
         steps[i].delay = 3;
     expect_near(dn_record_link_s(&record, UINT64_MAX, &link), 4 + 2 * 1);
