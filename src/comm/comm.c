@@ -96,8 +96,9 @@ void dn_comm_destroy(dn_comm **comm)
     if (device->map_heap && !(*comm)->split)
         device->unmap_heap((*comm)->world ? dn_world_arena((*comm)->world, 0) : (*comm)->own_heap);
     free((*comm)->own_heap);
-    free((*comm)->span);
     free((*comm)->shadows);
+    if ((*comm)->n_reduced == (*comm)->n_begun) /* else, as the run has failed, calls of twins may still come there */
+        free((*comm)->span);
     if (!(*comm)->split) {
         dn_stream_destroy(&(*comm)->stream);
         dn_device_attach(NULL, 0);

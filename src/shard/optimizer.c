@@ -339,7 +339,6 @@ void dn_optimizer_destroy(dn_optimizer **optimizer)
     for (size_t k = 0; k < o->n_groups; k++)
         if (o->groups[k].executor->close)
             o->groups[k].executor->close(&o->groups[k]);
-    (void)!dn_overlap_finish(&o->overlap); /* their memory is the network's until then; after a failure nobody waits */
     dn_bucket_clear(&o->gradients);
     dn_bucket_clear(&o->weights);
     dn_bucket_clear(&o->momenta);

@@ -223,6 +223,20 @@ dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config
     return status;
 }
 
+dn_status dn_strategy_settle(dn_strategy_run *r)
+{
+    for (int k = 0; k < r->n_exchanges; k++) {
+        dn_exchange_run *e = &r->exchanges[k];
+        if (e->moving)
+            DN_TRY(dn_overlap_finish(&e->ahead));
+        e->moving = 0;
+        for (size_t i = 0; i < e->depth * r->n_params; i++)
+            if (e->messages[i].ahead)
+                DN_TRY(dn_comm_await_ahead(dn_mesh_comm(e->mesh, DN_AXIS(DN_DP)), e->messages[i].ticket, e->row->kind));
+    }
+    return DN_OK;
+}
+
 void dn_strategy_close(dn_strategy_run **run)
 {
     dn_strategy_run *r = *run;
@@ -231,11 +245,6 @@ void dn_strategy_close(dn_strategy_run **run)
         return;
     for (int k = 0; k < r->n_exchanges; k++) {
         dn_exchange_run *e = &r->exchanges[k];
-        for (size_t i = 0; e->messages && i < e->depth * r->n_params; i++)
-            if (e->messages[i].ahead) /* its memory is the transport's until it has come; after a failure nobody waits */
-                (void)!dn_comm_await_ahead(dn_mesh_comm(e->mesh, DN_AXIS(DN_DP)), e->messages[i].ticket, e->row->kind);
-        if (e->moving)
-            (void)!dn_overlap_finish(&e->ahead);
         dn_bucket_clear(&e->bucket);
         dn_bucket_clear(&e->inside);
         free(e->messages);

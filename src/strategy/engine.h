@@ -55,6 +55,9 @@ size_t dn_strategy_heap_bytes(const dn_strategy *strategy, const dn_strategy_con
  * symmetric memory; no barrier. Errors: DN_ERR_MEMORY; those of dn_strategy_place_islands. The caller owns *out. */
 dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config *config, const dn_strategy_parts *parts,
                            dn_strategy_run **out) DN_MUST_USE;
+/** Collective, at the end of a run that goes well: what is on its way to other nodes has come, as their memory may go then. Messages in
+ * flight are not taken up. After a failure nobody waits: the processes end. */
+dn_status dn_strategy_settle(dn_strategy_run *run) DN_MUST_USE;
 void dn_strategy_close(dn_strategy_run **run);
 
 /** Initializes the states from the present weights, which must be equal in all replicas. Not collective. */

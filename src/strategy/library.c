@@ -380,6 +380,8 @@ void dn_optim_destroy(dn_optim **optim)
     *optim = NULL;
     if (!o)
         return;
+    if (o->strategy)
+        (void)!dn_strategy_settle(o->strategy); /* a failure is the caller's already */
     dn_strategy_close(&o->strategy);
     dn_optimizer_destroy(&o->optimizer);
     dn_stream_destroy(&o->stream);

@@ -139,6 +139,12 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
     return DN_OK;
 }
 
+dn_status dn_instance_settle(dn_instance *instance)
+{
+    DN_TRY(dn_optimizer_drop(instance->optimizer));
+    return dn_strategy_settle(instance->strategy);
+}
+
 void dn_instance_close(dn_instance *instance)
 {
     dn_model_destroy(&instance->model);

@@ -44,6 +44,8 @@ typedef dn_status dn_rows_fn(void *context, uint64_t row, int32_t *inputs, int32
  * training, else plan->model_bytes; values begin at the same offset on all ranks. Weights are zero. On failure *instance must still be closed. */
 dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_mesh *mesh, dn_stream *stream,
                            bool training) DN_MUST_USE;
+/** Collective, before a training run ends in good order, wherever it was stopped: nothing is on its way to other nodes any more. */
+dn_status dn_instance_settle(dn_instance *instance) DN_MUST_USE;
 void dn_instance_close(dn_instance *instance);
 
 /** Before the first step, or a checkpoint's states: those of the strategy and the stash begin from the present weights, which must be

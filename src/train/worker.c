@@ -84,6 +84,7 @@ static dn_status finish(dn_run *run)
     unsigned long long step = run->step, good = dn_run_good_step(run);
     DN_TRY(dn_run_keep(run));
     DN_TRY(dn_run_settle(run));
+    DN_TRY(dn_instance_settle(&run->instance));
     if (a->failed && a->own == DN_OK)
         return dn_comm_barrier(run->comm);
     if (a->failed && run->step == 0)
