@@ -269,10 +269,18 @@ DN_API dn_status dn_comm_begin_all_reduce(dn_comm *comm, void *buffer, size_t co
                                           dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
 DN_API dn_status dn_comm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type,
                                               dn_op op, dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
-/** dn_comm_reduce_to_owners in the same way: of items only the owner's copy is its own again after finish, others' copies after
- * the next barrier. items [n_items] stay as they are until then. An exchange may be begun in parts: only the last counts its hops. */
+
+/* How a batch is begun. */
+enum {
+    DN_BEGIN_PART = 1, /* other parts of the same exchange follow: the last counts the hops of all */
+    DN_BEGIN_KEEP = 2  /* no copy changes before finish, which forms the sums: until then each member's own is there to be read */
+};
+
+/** dn_comm_reduce_to_owners in the same way: after finish an item is its owner's again, others' copies after the next barrier. The
+ * list [n_items] stays as it is until finish. flags: of those above. */
 DN_API dn_status dn_comm_begin_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
-                                                dn_op op, dn_traffic kind, bool last, uint64_t *exchange) DN_MUST_USE;
+                                                dn_op op, dn_traffic kind, unsigned flags,
+                                                uint64_t *exchange) DN_MUST_USE;
 DN_API dn_status dn_comm_advance(dn_comm *comm) DN_MUST_USE;
 /** Finishes an exchange, and this rank's work for those begun before it. */
 DN_API dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;

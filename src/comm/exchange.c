@@ -108,7 +108,7 @@ static dn_status start_ready(dn_comm *comm)
         bool all = true; /* what is moved between two ranks keeps its order */
         if (comm->span && comm->n_started > comm->n_reduced)
             DN_TRY(dn_span_begin_rest(comm, job_of(comm, comm->n_started), comm->n_started, &all));
-        if (!all)
+        if (!all || (!comm->span && job_of(comm, comm->n_started + 1)->keeps)) /* in one node the start is all of it */
             return DN_OK;
         for (int member = 0; member < comm->size; member++)
             if (is_here(comm, member) && !dn_wait_reached(word_of(comm, member, BEGUN), comm->n_started + 1))
@@ -118,13 +118,14 @@ static dn_status start_ready(dn_comm *comm)
     return DN_OK;
 }
 
-/* This rank's chunk of the next exchange, which is started; *reduced false: not without waiting. */
+/* This rank's part of the next exchange, which is started; *reduced false: not without waiting, or not before it is finished. */
 static dn_status reduce_next(dn_comm *comm, bool waits, bool *reduced)
 {
     uint64_t exchange = comm->n_reduced + 1;
     *reduced = true;
     if (comm->span)
         DN_TRY(dn_span_go_on(comm, job_of(comm, exchange), exchange, waits, reduced));
+    *reduced = *reduced && (waits || !job_of(comm, exchange)->keeps);
     if (!*reduced)
         return DN_OK;
     if (comm->span)
@@ -175,10 +176,11 @@ dn_status dn_shm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count,
 }
 
 dn_status dn_shm_begin_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
-                                        dn_op op, dn_traffic kind, uint64_t *exchange)
+                                        dn_op op, dn_traffic kind, unsigned flags, uint64_t *exchange)
 {
     dn_job job;
     DN_TRY(dn_job_of_items(comm, DN_FOR_REDUCE_TO_OWNERS, items, n_items, type, op, kind, &job));
+    job.keeps = flags & DN_BEGIN_KEEP;
     return begin(comm, job, exchange);
 }
 

@@ -62,6 +62,7 @@ typedef struct dn_job {
     size_t bytes;
     const dn_owned *items; /* [n_items] borrowed, of a batch; else NULL */
     size_t n_items;
+    bool keeps;   /* no copy changes before it is finished */
     dn_call call; /* its description, compared by the members */
 } dn_job;
 
@@ -218,7 +219,7 @@ dn_status dn_shm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_
 dn_status dn_shm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                                       dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
 dn_status dn_shm_begin_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
-                                        dn_op op, dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
+                                        dn_op op, dn_traffic kind, unsigned flags, uint64_t *exchange) DN_MUST_USE;
 dn_status dn_shm_advance(dn_comm *comm) DN_MUST_USE;
 dn_status dn_shm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;
 dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,

@@ -171,15 +171,15 @@ dn_status dn_comm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count
 }
 
 dn_status dn_comm_begin_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type, dn_op op,
-                                         dn_traffic kind, bool last, uint64_t *exchange)
+                                         dn_traffic kind, unsigned flags, uint64_t *exchange)
 {
     *exchange = 0;
     if (comm->size == 1)
         return DN_OK;
-    comm->counts_part = !last;
+    comm->counts_part = flags & DN_BEGIN_PART;
     count_items(comm, DN_REDUCE_SCATTER, items, n_items, type, kind);
     comm->counts_part = false;
-    DN_TRY(comm->ops->begin_reduce_to_owners(comm, items, n_items, type, op, kind, exchange));
+    DN_TRY(comm->ops->begin_reduce_to_owners(comm, items, n_items, type, op, kind, flags, exchange));
     comm->link.done_at[*exchange % DN_IN_FLIGHT_MAX] = comm->link.done;
     return DN_OK;
 }

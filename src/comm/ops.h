@@ -35,7 +35,7 @@ typedef struct dn_comm_ops {
     dn_status (*begin_reduce_scatter)(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                                       dn_traffic kind, uint64_t *exchange);
     dn_status (*begin_reduce_to_owners)(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
-                                        dn_op op, dn_traffic kind, uint64_t *exchange);
+                                        dn_op op, dn_traffic kind, unsigned flags, uint64_t *exchange);
     dn_status (*advance)(dn_comm *comm);
     dn_status (*finish)(dn_comm *comm, uint64_t exchange);
     dn_status (*send)(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind);

@@ -58,7 +58,7 @@ static dn_status begin_part(dn_overlap *o, dn_op op, dn_traffic kind)
         if (end == first)
             continue;
         DN_TRY(dn_comm_begin_reduce_to_owners(dn_mesh_comm(b->mesh, axes), b->items[axes] + first, end - first, b->type, op, kind,
-                                              end == b->n[axes], &o->exchanges[axes]));
+                                              o->flags | (end < b->n[axes] ? DN_BEGIN_PART : 0), &o->exchanges[axes]));
         for (size_t i = first; i < end && o->n_begun < o->n_parts; i++)
             o->cluster_bytes += (ranks - 1) / ranks * (double)(b->items[axes][i].count * dn_type_bytes(b->type));
     }

@@ -20,6 +20,7 @@ enum { DN_OVERLAP_PARTS_MAX = 16 };
 
 typedef struct dn_overlap {
     const dn_bucket *bucket; /* borrowed */
+    unsigned flags;          /* with which all parts begin: 0 or DN_BEGIN_KEEP */
     size_t n_parts, n_begun;
     size_t lowest[DN_OVERLAP_PARTS_MAX];               /* unit of a part */
     size_t ends[DN_OVERLAP_PARTS_MAX][DN_ALL_AXES + 1]; /* of a part, items in the bucket */
@@ -36,7 +37,7 @@ void dn_overlap_end_part(dn_overlap *overlap, size_t lowest);
 dn_status dn_overlap_open(dn_overlap *overlap, dn_bucket *bucket, const dn_param_state *param_states, size_t n) DN_MUST_USE;
 
 /** Collective, as the calls of dn_bucket: tensors of units from `unit` on are complete, and not to be written until all parts are
- * finished; over several nodes the reduction does not change them before that. Begins parts whose units all are, and goes on with them as far as can
+ * finished. Begins parts whose units all are, and goes on with them as far as can
  * be without waiting; queued kernels must have finished. */
 dn_status dn_overlap_begin(dn_overlap *overlap, size_t unit, dn_op op, dn_traffic kind) DN_MUST_USE;
 /** Goes on with what has begun. */

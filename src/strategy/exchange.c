@@ -226,6 +226,7 @@ static dn_status begin_ahead(dn_strategy_run *r, dn_exchange_run *e, uint64_t st
 {
     DN_TRY(fill_bucket(r, e, step));
     e->ahead = dn_overlap_of(&e->bucket);
+    e->ahead.flags = DN_BEGIN_KEEP;
     dn_overlap_end_part(&e->ahead, 0);
     e->moving = step + 1;
     return dn_overlap_begin(&e->ahead, 0, DN_AVG, e->row->kind);

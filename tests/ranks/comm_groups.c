@@ -215,7 +215,7 @@ static int begin_and_finish(dn_comm *comm, void *argument)
                                                                          DN_AVG, DN_TRAFFIC_MOMENTUM, &numbers[i])
                                : i % 3 == 2
                                    ? dn_comm_begin_reduce_to_owners(comm, items[i], 2, DN_F32, DN_AVG,
-                                                                    DN_TRAFFIC_GRADIENT, i % 2, &numbers[i])
+                                                                    DN_TRAFFIC_GRADIENT, round % 3 ? DN_BEGIN_KEEP : 0, &numbers[i])
                                    : dn_comm_begin_all_reduce(comm, buffers[i], BUFFER_COUNT, DN_F32,
                                                               DN_AVG, DN_TRAFFIC_GRADIENT, &numbers[i]);
             RANKS_CHECK(status == DN_OK);

@@ -101,7 +101,7 @@ static void one_rank_alone_asks_no_table(void **state)
                      DN_OK);
     assert_int_equal(dn_comm_begin_reduce_scatter(comm, x, 2, DN_F32, DN_SUM, DN_TRAFFIC_CONTROL, &exchange),
                      DN_OK);
-    assert_int_equal(dn_comm_begin_reduce_to_owners(comm, &item, 1, DN_F32, DN_SUM, DN_TRAFFIC_CONTROL, true, &exchange),
+    assert_int_equal(dn_comm_begin_reduce_to_owners(comm, &item, 1, DN_F32, DN_SUM, DN_TRAFFIC_CONTROL, 0, &exchange),
                      DN_OK);
     assert_int_equal(dn_comm_advance(comm), DN_OK);
     assert_int_equal(dn_comm_finish(comm, exchange), DN_OK);

@@ -154,9 +154,9 @@ static dn_status reduce_to_owners_in_parts(account *a)
     a->as = DN_REDUCE_SCATTER, a->payload = 4 * a->n;
     size_t early = items[0].count + items[1].count;
     a->cluster = ring(a, 1, 4 * early) + ring(a, 1, 4 * (a->n - early)); /* rounded as they are counted */
-    dn_status status = dn_comm_begin_reduce_to_owners(a->comm, items, 2, DN_F32, DN_MAX, a->kind, false, &first);
+    dn_status status = dn_comm_begin_reduce_to_owners(a->comm, items, 2, DN_F32, DN_MAX, a->kind, DN_BEGIN_PART, &first);
     if (status == DN_OK)
-        status = dn_comm_begin_reduce_to_owners(a->comm, items + 2, MAX_ITEMS - 2, DN_F32, DN_MAX, a->kind, true, &last);
+        status = dn_comm_begin_reduce_to_owners(a->comm, items + 2, MAX_ITEMS - 2, DN_F32, DN_MAX, a->kind, 0, &last);
     return status == DN_OK ? dn_comm_finish(a->comm, last) : status;
 }
 

@@ -199,7 +199,8 @@ static void many_begun(dn_comm *comm, double *x)
     for (int e = 0; e < EXCHANGES; e++) {
         for (int i = 0; i < ITEMS; i++)
             items[e][i] = (dn_owned){x + (e * ITEMS + i) * EACH, EACH, (e + i * i) % P};
-        check(dn_comm_begin_reduce_to_owners(comm, items[e], ITEMS, DN_F64, DN_AVG, DN_TRAFFIC_GRADIENT, e + 1 == EXCHANGES, &exchange));
+        check(dn_comm_begin_reduce_to_owners(comm, items[e], ITEMS, DN_F64, DN_AVG, DN_TRAFFIC_GRADIENT,
+                                             e + 1 < EXCHANGES ? DN_BEGIN_PART : 0, &exchange));
         if ((e + me) % 3 == 0)
             check(dn_comm_advance(comm));
         if (e % 3 == 1)
@@ -214,6 +215,30 @@ static void many_begun(dn_comm *comm, double *x)
             }
     expect_crossed("bytes of what was begun to owners", comm, (s.n_nodes - 1) * (double)(N * sizeof *x));
     check(dn_comm_barrier(comm)); /* others have read what is written next */
+}
+
+/* A batch whose copies stay until it is finished, however far it has come; all of them are read then. */
+static void begun_and_kept(dn_comm *comm, double *x)
+{
+    enum { N = 5000 };
+    const int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    const dn_owned items[2] = {{x, N / 3, P - 1}, {x + N / 3, N - N / 3, 0}};
+    uint64_t exchange;
+    fill(comm, x, N);
+    check(dn_comm_begin_reduce_to_owners(comm, items, 2, DN_F64, DN_SUM, DN_TRAFFIC_DELTA, DN_BEGIN_KEEP, &exchange));
+    for (int time = 0; time < 20; time++) {
+        check(dn_comm_barrier(comm)); /* others have begun, too */
+        check(dn_comm_advance(comm));
+    }
+    for (size_t i = 0; i < N; i++)
+        expect("begun and kept", comm, i, x[i], brought(me, i));
+    check(dn_comm_barrier(comm));
+    check(dn_comm_finish(comm, exchange));
+    for (size_t i = 0; i < N; i++) {
+        const int owner = i < N / 3 ? P - 1 : 0;
+        expect("kept and finished", comm, i, x[i], owner == me ? reduced(P, DN_SUM, i) : brought(me, i));
+    }
+    check(dn_comm_barrier(comm));
 }
 
 /* ---- copies ---- */
@@ -317,8 +342,10 @@ static void all_calls(dn_comm *comm, double *x, double *y, double *p, double *q)
         const bool once = !all_counts && counts[i] == MAX_COUNT;
         if (!all_counts && counts[i] != 130 && !once)
             continue;
-        if (counts[i] == 130)
+        if (counts[i] == 130) {
             many_begun(comm, x);
+            begun_and_kept(comm, x);
+        }
         reductions(comm, x, counts[i], true);
         if (once)
             continue;
