@@ -438,16 +438,23 @@ static dn_status end_overdue(dn_strategy_run *r, dn_exchange_run *e, uint64_t st
     return DN_OK;
 }
 
+static dn_status advance(dn_strategy_run *r)
+{
+    for (int k = 0; k < r->n_exchanges; k++)
+        if (r->exchanges[k].moving)
+            DN_TRY(dn_overlap_advance(&r->exchanges[k].ahead));
+    return DN_OK;
+}
+
 dn_status dn_strategy_exchange(dn_strategy_run *r, uint64_t step, bool before)
 {
     bool entered = false, ended;
+    DN_TRY(advance(r));
     for (int k = 0; k < r->n_exchanges; k++) {
         dn_exchange_run *e = &r->exchanges[k];
         if (e->row->before != before || (e->row->used && !e->row->used(&r->config)))
             continue;
         memset(e->last, 0, r->n_params * sizeof *e->last);
-        if (e->moving)
-            DN_TRY(dn_overlap_advance(&e->ahead));
         DN_TRY(end_overdue(r, e, step, &entered, &ended));
         if (e->n_probe)
             DN_TRY(take_probe(r, e, step));
@@ -459,5 +466,8 @@ dn_status dn_strategy_exchange(dn_strategy_run *r, uint64_t step, bool before)
         DN_TRY(begin(r, e, step));
         DN_TRY(end_overdue(r, e, step, &entered, &ended));
     }
-    return entered ? dn_comm_barrier(r->parts.mesh->all) : DN_OK;
+    if (!entered)
+        return DN_OK;
+    DN_TRY(dn_comm_barrier(r->parts.mesh->all));
+    return advance(r); /* all have begun */
 }

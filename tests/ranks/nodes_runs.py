@@ -162,14 +162,12 @@ def what_has_begun_ends_where_no_step_follows():
                f"{two.returncode} and {one.returncode}, skipped {skipped}: {two.stderr}")
     with Place() as place:
         settings = {"model_dim": 256, "n_layer": 8, "sequence_length": 256, "dp_size": 2, "timeout_s": 60}
-        for _ in range(3):
-            with started(place, (1, 1), optimizer="adamw", **settings) as job:
-                os.kill(job.pids[1], signal.SIGTERM)
-                status = job.ends()
-                step = len(place.metrics())
-                expect(status == 128 + signal.SIGTERM, f"exit status {status}: {job.told()}")
-                expect(os.path.exists(place.file(f"run/step_{step:08d}.safetensors")), f"{os.listdir(place.file('run'))} after {step}")
-            shutil.rmtree(place.file("run"))
+        with started(place, (1, 1), optimizer="adamw", **settings) as job:
+            os.kill(job.pids[1], signal.SIGTERM)
+            status = job.ends()
+            step = len(place.metrics())
+            expect(status == 128 + signal.SIGTERM, f"exit status {status}: {job.told()}")
+            expect(os.path.exists(place.file(f"run/step_{step:08d}.safetensors")), f"{os.listdir(place.file('run'))} after {step}")
 
 
 @case

@@ -72,7 +72,7 @@ static int reduce_part_by_part(dn_comm *comm, void *argument)
     dn_mesh *mesh;
     void *x, *y;
     dn_overlap o;
-    RANKS_CHECK(dn_mesh_create(comm, (const int[DN_N_AXES]){[DN_DP] = P}, &mesh) == DN_OK);
+    RANKS_CHECK(dn_mesh_create(comm, (const int[DN_N_AXES]){[DN_DP] = P, [DN_PP] = 1, [DN_FS] = 1, [DN_TP] = 1}, &mesh) == DN_OK);
     RANKS_CHECK(dn_comm_alloc(comm, NUMBERS * sizeof(dn_real), &x) == DN_OK);
     RANKS_CHECK(dn_comm_alloc(comm, NUMBERS * sizeof(dn_real), &y) == DN_OK);
     make(&early, mesh, x);
