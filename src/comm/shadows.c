@@ -177,6 +177,14 @@ static dn_status begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count,
     return DN_OK;
 }
 
+static dn_status begin_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type, dn_op op,
+                                        dn_traffic kind, unsigned flags, uint64_t *exchange)
+{
+    (void)comm, (void)items, (void)n_items, (void)type, (void)op, (void)kind, (void)flags, (void)exchange;
+    return dn_fail(DN_ERR_ARG, "a batch in memory of a device that its peers do not reach cannot be begun: use "
+                               "dn_comm_reduce_to_owners");
+}
+
 static dn_status finish(dn_comm *comm, uint64_t exchange)
 {
     const size_t i = exchange % DN_IN_FLIGHT_MAX;
@@ -237,6 +245,7 @@ const dn_comm_ops dn_comm_ops_staged = {
     .broadcast = broadcast,
     .begin_all_reduce = begin_all_reduce,
     .begin_reduce_scatter = begin_reduce_scatter,
+    .begin_reduce_to_owners = begin_reduce_to_owners,
     .advance = dn_shm_advance,
     .finish = finish,
     .send = send,
