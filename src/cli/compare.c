@@ -156,7 +156,7 @@ int cli_compare(int argc, char **argv, char **command_line)
          "repeated (default: the strategy's own)",
          0},
         {"quick", OPTION_QUICK, NULL, 0,
-         "Only the optimizer's own learning rate where --lr gives none, and at most 150 steps where neither --steps nor --tokens "
+         "Only the optimizer's own learning rate where --lr gives none, and at most 100 steps where neither --steps nor --tokens "
          "gives their number",
          0},
         {"seeds", OPTION_SEEDS, "N", 0,

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ENTRIES = 64, SWEEP = 3, QUICK_STEPS = 150 };
+enum { MAX_ENTRIES = 64, SWEEP = 3, QUICK_STEPS = 100 };
 
 /* ---- lists ---- */
 

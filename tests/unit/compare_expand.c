@@ -118,7 +118,7 @@ static void the_budget_is_in_steps_or_in_tokens(void **state)
     static const struct {
         long long configured, steps, tokens;
         uint64_t wanted;
-    } quick[] = {{11, 0, 0, 11}, {600, 0, 0, 150}, {600, 300, 0, 300}, {600, 0, 8000, 200}};
+    } quick[] = {{11, 0, 0, 11}, {600, 0, 0, 100}, {600, 300, 0, 300}, {600, 0, 8000, 200}};
     o.quick = true;
     for (size_t i = 0; i < sizeof quick / sizeof *quick; i++) {
         o.config.num_iterations = quick[i].configured;
