@@ -91,18 +91,17 @@ void dn_comm_destroy(dn_comm **comm)
     if (!*comm)
         return;
     const dn_device *device = dn_device_selected();
-    if (!(*comm)->split)
+    if (!(*comm)->split) {
         dn_proxy_stop(&(*comm)->proxy);
-    if (device->map_heap && !(*comm)->split)
-        device->unmap_heap((*comm)->world ? dn_world_arena((*comm)->world, 0) : (*comm)->own_heap);
+        dn_stream_destroy(&(*comm)->stream); /* what is queued may be of the heap */
+        if (device->map_heap)
+            device->unmap_heap((*comm)->world ? dn_world_arena((*comm)->world, 0) : (*comm)->own_heap);
+        dn_device_attach(NULL, 0);
+    }
     free((*comm)->own_heap);
     free((*comm)->shadows);
     if ((*comm)->n_reduced == (*comm)->n_begun) /* else, as the run has failed, calls of twins may still come there */
         free((*comm)->span);
-    if (!(*comm)->split) {
-        dn_stream_destroy(&(*comm)->stream);
-        dn_device_attach(NULL, 0);
-    }
     free(*comm);
     *comm = NULL;
 }

@@ -13,22 +13,47 @@ from runs import FULL, PROGRAM, Place, alive, case, children, expect, run, tap  
 long_case = case if FULL else lambda function: function
 
 
-@case
-def a_failing_launch_or_allocation_ends_the_run_and_is_named():
-    with Place() as place:
-        for fault, words in (("launch:200", ("cudaErrorIllegalAddress", "kernels queued last: ", ", ")), ("memory:1", ("memory",)), ("memory:2", ("cudaErrorMemoryAllocation",))):
-            os.environ["DIONODE_STANDIN_FAULT"] = fault
-            done = place.train(device="cuda", num_iterations=2)
-            del os.environ["DIONODE_STANDIN_FAULT"]
-            expect(done.returncode in (6, 10), f"{fault}: exit {done.returncode}: {done.stderr}")
-            expect(all(word in done.stderr for word in words), f"{fault}: {done.stderr}")
-
-
 def failing(place, fault, np=1, **changes):
     os.environ["DIONODE_STANDIN_FAULT"] = fault
     done = place.train(device="cuda", np=np, num_iterations=2, **changes)
     del os.environ["DIONODE_STANDIN_FAULT"]
     return done
+
+
+@case
+def a_failing_launch_or_allocation_ends_the_run_and_is_named():
+    # The fifth allocation is of step 1, with kernels queued before it that use memory which the run then gives back.
+    with Place() as place:
+        for fault, status, words in (("launch:200", 10, ("cudaErrorIllegalAddress", "kernels queued last: ", ", ")), ("memory:1", 6, ("memory",)),
+                                     ("memory:5", 6, ("cudaErrorMemoryAllocation",))):
+            done = failing(place, fault)
+            expect(done.returncode == status and all(word in done.stderr for word in words), f"{fault}: exit {done.returncode}: {done.stderr}")
+
+
+@long_case
+def any_allocation_that_fails_ends_the_run_and_is_named():
+    # One after another, until a run has fewer.
+    for np, precision, keys in (1, "float", {}), (1, "mixed", {}), (2, "float", dict(dp_size=1, fs_size=2, fs_gather="per_rank")):
+        with Place() as place:
+            for n in range(1, 100):
+                done = failing(place, f"memory:{n}@{np - 1}", np=np, precision=precision, **keys)
+                if done.returncode == 0:
+                    break
+                expect(done.returncode == 6 and "memory" in done.stderr.lower(), f"{keys}, {precision}, {n}: exit {done.returncode}: {done.stderr}")
+            expect(5 < n < 99, f"{keys}, {precision}: {n - 1} allocations")
+
+
+@long_case
+def any_copy_that_fails_ends_the_run():
+    # On whichever stream: that of weights of the next unit is waited for by none but the run's.
+    with Place() as place:
+        keys = dict(dp_size=1, fs_size=2, fs_gather="per_rank")
+        for n in range(1, 1000, 7):
+            done = failing(place, f"copy:{n}@1", np=2, **keys)
+            if done.returncode == 0:
+                break
+            expect(done.returncode == 10 and "cudaErrorInvalidValue" in done.stderr, f"{n}: exit {done.returncode}: {done.stderr}")
+        expect(50 < n < 990, f"{n} copies")
 
 
 @long_case
@@ -78,6 +103,25 @@ def gpus_and_their_links_are_shown_and_dealt_to_workers():
         done = failing(place, "illegal:200@1", np=2, dp_size=2)
         expect("worker 1: GPU 1: " in done.stderr, done.stderr)
     del os.environ["DIONODE_STANDIN_GPUS"]
+
+
+@long_case
+def a_gpu_that_is_lost_is_passed_over_when_workers_are_started_anew():
+    # It hangs in the middle of the run, and is not there for the second set of workers, who go on from the checkpoint.
+    keys = dict(device="cuda", dp_size=2, num_iterations=6, checkpoint_freq=1, timeout_s=40)
+    with Place() as place:
+        os.environ["DIONODE_STANDIN_GPUS"] = "2"
+        whole = place.train(np=2, checkpoint_dir=place.file("whole"), **keys)
+        os.environ["DIONODE_STANDIN_FAULT"] = "lost:600@1"
+        command = place.command(np=2, checkpoint_dir=place.file("hurt"), **keys)
+        hurt = run(command[:2] + ["--max-restarts", "1"] + command[2:], limit_s=600)
+        del os.environ["DIONODE_STANDIN_FAULT"], os.environ["DIONODE_STANDIN_GPUS"]
+        expect(whole.returncode == 0, whole.stderr)
+        expect(hurt.returncode == 0 and "restart 1 of 1" in hurt.stderr, f"exit {hurt.returncode}: {hurt.stderr}")
+        expect("worker 1: GPU 1 does not end" in hurt.stderr, hurt.stderr)
+        expect("GPU 1 cannot be taken (cudaErrorDevicesUnavailable): worker 1 takes GPU 0" in hurt.stderr, hurt.stderr)
+        measured = [[(m["step"], m["loss"], m["weights_hash"]) for m in place.metrics(name)] for name in ("whole", "hurt")]
+        expect(len(measured[0]) == 6 and measured[0] == measured[1], f"{measured}")
 
 
 @case

@@ -103,16 +103,10 @@ static products *products_of(dn_stream *s)
     if (own)
         return own;
     *kept = own = calloc(1, sizeof *own);
-    if (!own) {
-        dn_gpu_refuse(s, "a product", "no memory");
+    if (!dn_gpu_went_well(s, own ? cudaSuccess : cudaErrorMemoryAllocation, "what products keep") ||
+        !passed(s, "cublasLtCreate", cublasLtCreate(&own->handle)) ||
+        !dn_gpu_went_well(s, cudaMalloc(&own->workspace, WORKSPACE_BYTES), "the workspace of products"))
         return NULL;
-    }
-    if (!passed(s, "cublasLtCreate", cublasLtCreate(&own->handle)))
-        return NULL;
-    if (cudaMalloc(&own->workspace, WORKSPACE_BYTES) != cudaSuccess) {
-        dn_gpu_refuse(s, "cudaMalloc", "no memory for the workspace of products");
-        return NULL;
-    }
     return own;
 }
 

@@ -25,6 +25,8 @@ cudaStream_t dn_gpu_stream(const dn_stream *s);
 bool dn_gpu_begin(dn_stream *s, const char *kernel);
 /** After it: an error of the launch becomes the stream's. */
 void dn_gpu_end(dn_stream *s);
+/** Of a call of CUDA's: an error becomes the stream's. False if it is one. */
+bool dn_gpu_went_well(dn_stream *s, cudaError_t error, const char *what);
 /** A call that cannot be done; the sync says so. */
 void dn_gpu_refuse(dn_stream *s, const char *kernel, const char *why);
 

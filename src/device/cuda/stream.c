@@ -19,6 +19,7 @@ enum { STRIDE = 16, MARKS = 32, NAMES = STRIDE * (MARKS + 1) };
 typedef struct chunk {
     struct chunk *next;
     size_t bytes, used;
+    bool page_locked;
     _Alignas(256) char memory[];
 } chunk;
 
@@ -58,9 +59,17 @@ static void fail(queue *q, dn_status status, const char *what, const char *name,
 
 static void check(queue *q, cudaError_t error, const char *what)
 {
-    if (error != cudaSuccess)
-        fail(q, error == cudaErrorMemoryAllocation ? DN_ERR_MEMORY : DN_ERR_SYSTEM, what,
-             cudaGetErrorName(error), cudaGetErrorString(error));
+    if (error == cudaSuccess)
+        return;
+    (void)cudaGetLastError(); /* the next launch would take it for its own */
+    fail(q, error == cudaErrorMemoryAllocation ? DN_ERR_MEMORY : DN_ERR_SYSTEM, what, cudaGetErrorName(error),
+         cudaGetErrorString(error));
+}
+
+bool dn_gpu_went_well(dn_stream *s, cudaError_t error, const char *what)
+{
+    check(s->queue, error, what);
+    return error == cudaSuccess;
 }
 
 dn_status dn_gpu_failed(cudaError_t error, const char *what)
@@ -126,34 +135,28 @@ static dn_status report(const queue *q)
 
 /* ---- memory of queued calls ---- */
 
+/* Where page-locked memory is at an end, the stream has failed and nothing more is launched: any memory will
+ * do, so that callers need not ask. */
 static chunk *new_chunk(queue *q, size_t bytes)
 {
-    void *memory;
-    cudaError_t error = cudaHostAlloc(&memory, sizeof(chunk) + bytes, cudaHostAllocDefault);
-    check(q, error, "page-locked memory for arguments of kernels");
-    if (error != cudaSuccess)
-        return NULL;
+    void *memory = NULL;
+    if (q->status == DN_OK)
+        check(q, cudaHostAlloc(&memory, sizeof(chunk) + bytes, cudaHostAllocDefault),
+              "page-locked memory for arguments of kernels");
+    const bool page_locked = q->status == DN_OK;
+    if (!page_locked && posix_memalign(&memory, _Alignof(chunk), sizeof(chunk) + bytes) != 0)
+        abort(); /* not even that */
     chunk *c = memory;
-    *c = (chunk){.bytes = bytes};
+    *c = (chunk){.next = q->chunks, .bytes = bytes, .page_locked = page_locked};
     return c;
 }
 
-/* Where page-locked memory is at an end, the stream has failed and nothing more is launched: any memory will
- * do, so that callers need not ask. */
 void *dn_gpu_keep(dn_stream *stream, size_t bytes)
 {
     queue *q = stream->queue;
     size_t rounded = (bytes + 63) / 64 * 64;
-    if (!q->chunks || rounded > q->chunks->bytes - q->chunks->used) {
-        size_t size = rounded > CHUNK_BYTES ? rounded : CHUNK_BYTES;
-        chunk *c = q->status == DN_OK ? new_chunk(q, size) : NULL;
-        if (!c && (c = malloc(sizeof *c + size)))
-            *c = (chunk){.bytes = size};
-        if (!c)
-            abort(); /* not even that */
-        c->next = q->chunks;
-        q->chunks = c;
-    }
+    if (!q->chunks || rounded > q->chunks->bytes - q->chunks->used)
+        q->chunks = new_chunk(q, rounded > CHUNK_BYTES ? rounded : CHUNK_BYTES);
     void *kept = q->chunks->memory + q->chunks->used;
     q->chunks->used += rounded;
     return kept;
@@ -161,8 +164,10 @@ void *dn_gpu_keep(dn_stream *stream, size_t bytes)
 
 static void free_chunk(chunk *c)
 {
-    if (cudaFreeHost(c) != cudaSuccess)
-        free(c); /* of a stream that failed */
+    if (c->page_locked)
+        (void)cudaFreeHost(c); /* says what failed before */
+    else
+        free(c);
 }
 
 const void *dn_gpu_given(dn_stream *s, const void *host, size_t bytes)
@@ -275,27 +280,31 @@ static dn_awaited look_at_mark(void *context)
 }
 
 /* Never in CUDA, which would wait for ever for a kernel that hangs. A short wait is worth a look at once, for
- * a tenth of a millisecond; then the library's, with the run's deadline and the word that ends it. */
-static void wait_for(queue *q, dn_awaited (*look)(void *context))
+ * a tenth of a millisecond; then the library's, with the run's deadline and the word that ends it. False if
+ * it was given up. */
+static bool wait_for(queue *q, dn_awaited (*look)(void *context))
 {
     struct timespec begin, now;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     do {
         if (look(q) == DN_AWAITED_DONE)
-            return;
+            return true;
         clock_gettime(CLOCK_MONOTONIC, &now);
     } while ((now.tv_sec - begin.tv_sec) * 1000000000L + now.tv_nsec - begin.tv_nsec < 100000);
     dn_status status = dn_gpu_library.wait(look, q);
     if (status == DN_OK)
-        return;
+        return true;
     give_up();
-    q->status = status;
+    if (q->status == DN_OK)
+        q->status = status;
+    return false;
 }
 
+/* For a stream that failed, too: what was queued before that still reads and writes memory, which is given
+ * back next. */
 static void wait_for_all(queue *q)
 {
-    wait_for(q, look_at_queue);
-    if (q->status != DN_OK)
+    if ((lost && q->status != DN_OK) || !wait_for(q, look_at_queue))
         return;
     check(q, cudaStreamQuery(q->stream), "its queue");
     if (q->status == DN_OK) {
@@ -318,8 +327,7 @@ bool dn_gpu_begin(dn_stream *s, const char *kernel)
         return false;
     if (q->n_named > 0 && q->n_named % STRIDE == 0) {
         if (q->n_marked - q->n_reached == MARKS) {
-            wait_for(q, look_at_mark);
-            if (q->status == DN_OK)
+            if (wait_for(q, look_at_mark))
                 check(q, cudaEventQuery(q->marks[q->n_reached % MARKS]), "its queue");
             (void)move_marks(q);
         }
@@ -334,11 +342,8 @@ bool dn_gpu_begin(dn_stream *s, const char *kernel)
 static void end(queue *q, cudaError_t error, const char *what)
 {
     check(q, error, what);
-    if (dn_gpu_library.debug && q->status == DN_OK) {
-        wait_for(q, look_at_queue);
-        if (q->status == DN_OK)
-            check(q, cudaStreamQuery(q->stream), q->names[(q->n_named - 1) % NAMES]);
-    }
+    if (dn_gpu_library.debug && q->status == DN_OK && wait_for(q, look_at_queue))
+        check(q, cudaStreamQuery(q->stream), q->names[(q->n_named - 1) % NAMES]);
 }
 
 void dn_gpu_end(dn_stream *s)
@@ -349,8 +354,7 @@ void dn_gpu_end(dn_stream *s)
 dn_status dn_gpu_sync(dn_stream *stream)
 {
     queue *q = stream->queue;
-    if (q->status == DN_OK)
-        wait_for_all(q);
+    wait_for_all(q);
     for (delivery *d = q->first; d && q->status == DN_OK; d = d->next)
         d->deliver(d->results, d->context);
     q->first = q->last = NULL;
@@ -408,8 +412,8 @@ dn_status dn_gpu_open(dn_stream *stream)
 void dn_gpu_close(dn_stream *stream)
 {
     queue *q = stream->queue;
-    if (q->stream && q->status == DN_OK)
-        (void)dn_gpu_sync(stream);
+    if (q->stream)
+        wait_for_all(q);
     if (lost)
         return;
     for (int i = 0; i < EVENTS; i++)
@@ -552,6 +556,10 @@ dn_event dn_gpu_record(dn_stream *stream)
 void dn_gpu_wait(dn_stream *stream, dn_event event)
 {
     queue *q = stream->queue, *other = event.stream->queue;
+    if (other->status != DN_OK && q->status == DN_OK) { /* it would compute with what never came */
+        q->status = other->status;
+        memcpy(q->trouble, other->trouble, sizeof q->trouble);
+    }
     if (event.place > other->n_passed)
         check(q, cudaStreamWaitEvent(q->stream, other->events[event.place % EVENTS], 0),
               "waiting for an event");

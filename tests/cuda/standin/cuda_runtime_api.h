@@ -35,6 +35,7 @@ typedef enum cudaError_t {
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
     cudaErrorInsufficientDriver = 35,
+    cudaErrorDevicesUnavailable = 46,
     cudaErrorNoDevice = 100,
     cudaErrorNotReady = 600,
     cudaErrorIllegalAddress = 700
@@ -120,12 +121,12 @@ void standin_queue(cudaStream_t stream, void (*run)(void *), void (*free_own)(vo
 /** Memory of exactly so many bytes before a page without access, or NULL; standin_release gives it back. */
 void *standin_guarded(size_t bytes);
 void standin_release(void *memory);
-/** Whether this call fails: DIONODE_STANDIN_FAULT is "memory:N" or "launch:N", the N-th allocation or launch of the
- * process; "illegal:N" or "hang:N": the N-th kernel accesses what is not there, or does not end; "board:N": the N-th
- * mapping is of other memory; "access:N": access to the N-th of other processes is refused; "export:N": so is the N-th
- * memory that others shall map;
- * "driver:1", "gpu:1", "room:1": there is no driver, no GPU, or next to no memory. Behind it "@R": in the process of local
- * rank R only. standin_failed: what cudaGetLastError will say. */
+/** Whether this call fails: DIONODE_STANDIN_FAULT is "memory:N", "launch:N" or "copy:N", the N-th allocation, launch or
+ * copy of the process; "illegal:N" or "hang:N": the N-th kernel accesses what is not there, or does not end; "lost:N": the
+ * N-th does not end, and the GPU of that number (@R, or 0) cannot be taken by workers that are started anew; "board:N": the
+ * N-th mapping is of other memory; "access:N": access to the N-th of other processes is refused; "export:N": so is the N-th
+ * memory that others shall map; "driver:1", "gpu:1", "room:1": there is no driver, no GPU, or next to no memory. Behind it
+ * "@R": in the process of local rank R only. standin_failed: what cudaGetLastError will say. */
 bool standin_fails(const char *fault);
 cudaError_t standin_failed(cudaError_t error);
 /** Whether a kernel is queued that dies, or does not end, instead of the one that is launched. */

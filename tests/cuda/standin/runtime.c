@@ -91,6 +91,8 @@ const char *cudaGetErrorName(cudaError_t error)
         return "cudaErrorNoDevice";
     case cudaErrorInvalidConfiguration:
         return "cudaErrorInvalidConfiguration";
+    case cudaErrorDevicesUnavailable:
+        return "cudaErrorDevicesUnavailable";
     case cudaErrorNotReady:
         return "cudaErrorNotReady";
     case cudaErrorIllegalAddress:
@@ -140,10 +142,19 @@ cudaError_t cudaGetDeviceCount(int *n)
                                    : cudaSuccess;
 }
 
+static bool is_started_anew(void)
+{
+    const char *restart = getenv("DIONODE_RESTART");
+    return restart && atoi(restart) > 0;
+}
+
 cudaError_t cudaSetDevice(int device)
 {
+    const char *fault = getenv("DIONODE_STANDIN_FAULT"), *of = fault ? strchr(fault, '@') : NULL;
     if (device < 0 || device >= n_gpus())
         return standin_failed(cudaErrorInvalidValue);
+    if (fault && strncmp(fault, "lost:", 5) == 0 && is_started_anew() && device == (of ? atoi(of + 1) : 0))
+        return standin_failed(cudaErrorDevicesUnavailable);
     of_process = current = device;
     return cudaSuccess;
 }
@@ -255,6 +266,8 @@ static allocation *forget(void *memory)
 static cudaError_t give_back(void *memory)
 {
     wait_as_cuda_does();
+    if (dead)
+        return cudaErrorIllegalAddress;
     allocation *a = forget(memory);
     if (!a)
         return memory ? standin_failed(cudaErrorInvalidValue) : cudaSuccess;
@@ -485,7 +498,7 @@ bool standin_launch_goes_wrong(cudaStream_t stream)
         standin_queue(stream, run_illegal, NULL, NULL);
         return true;
     }
-    if (!standin_fails("hang"))
+    if (!standin_fails("hang") && (is_started_anew() || !standin_fails("lost")))
         return false;
     hung = true;
     fprintf(stderr, "stand-in: a kernel that does not end\n");
@@ -529,6 +542,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     cudaPointerAttributes of_to, of_from;
     (void)cudaPointerGetAttributes(&of_to, to);
     (void)cudaPointerGetAttributes(&of_from, from);
+    if (standin_fails("copy"))
+        return standin_failed(cudaErrorInvalidValue);
     if (of_to.type == cudaMemoryTypeUnregistered || of_from.type == cudaMemoryTypeUnregistered) {
         if (!run_until(stream, stream->n_queued))
             wait_as_cuda_does();
