@@ -5,6 +5,7 @@
  */
 #include "compute/cuda/elements.cuh"
 #include "compute/cuda/exact.cuh"
+#include "compute/cuda/sums.cuh"
 
 /* The bits of a magnitude, which are in the order of magnitudes; all NaN are one key, before infinity. */
 #ifdef DN_REAL_DOUBLE
@@ -178,54 +179,18 @@ void dn_cuda_take_entries(dn_stream *s, dn_buf *values, const dn_buf *x, const d
 
 /* ---- counting ---- */
 
-/* counts[block] = for how many i of a chunk f(i) is true. */
-template <class F> __global__ void __launch_bounds__(DN_BLOCK) count_chunks(uint64_t *counts, size_t n, F f)
-{
-    size_t first = blockIdx.x * (size_t)CHUNK, end = n - first < CHUNK ? n : first + CHUNK;
-    uint64_t own = 0;
-    for (size_t i = first + threadIdx.x; i < end; i += DN_BLOCK)
-        own += f(i);
-    own = block_sum(own);
-    if (threadIdx.x == 0)
-        counts[blockIdx.x] = own;
-}
-
-/* Of all chunks: one block. */
-static __device__ uint64_t sum_of_counts(const uint64_t *counts, size_t n_chunks)
-{
-    uint64_t own = 0;
-    for (size_t i = threadIdx.x; i < n_chunks; i += DN_BLOCK)
-        own += counts[i];
-    return block_sum(own);
-}
-
-__global__ void __launch_bounds__(DN_BLOCK) add_counts(uint64_t *out, const uint64_t *counts, size_t n_chunks)
-{
-    uint64_t sum = sum_of_counts(counts, n_chunks);
-    if (threadIdx.x == 0)
-        *out = sum;
-}
-
 static size_t chunks_of(size_t n)
 {
     return (n + CHUNK - 1) / CHUNK;
 }
 
+/* counts[chunk] = for how many i of a chunk f(i) is true, i < n. */
 template <class F> static void count(dn_stream *s, const char *name, uint64_t *counts, size_t n, F f)
 {
     if (n == 0 || !counts || !dn_gpu_begin(s, name))
         return;
-    DN_LAUNCH(count_chunks, (unsigned)chunks_of(n), DN_BLOCK, 0, dn_gpu_stream(s), counts, n, f);
+    DN_LAUNCH(sum_chunks, (unsigned)chunks_of(n), DN_BLOCK, 0, dn_gpu_stream(s), counts, n, (size_t)CHUNK, f);
     dn_gpu_end(s);
-}
-
-/* *host = for how many i < n f(i) is true. */
-template <class F> static void count_on_host(dn_stream *s, const char *name, uint64_t *host, size_t n, F f)
-{
-    uint64_t *out = (uint64_t *)dn_gpu_result(s, host, sizeof *host);
-    uint64_t *counts = (uint64_t *)dn_gpu_scratch(s, (chunks_of(n) + 1) * sizeof *counts);
-    count(s, name, counts, n, f);
-    DN_RUN(s, add_counts, 1, DN_BLOCK, 0, out, counts, chunks_of(n));
 }
 
 void dn_cuda_count_entries(dn_stream *s, uint64_t *host, const dn_bytes *indices, const dn_tiling *tiling,
@@ -233,8 +198,11 @@ void dn_cuda_count_entries(dn_stream *s, uint64_t *host, const dn_bytes *indices
 {
     const index_list index = indices_of(indices, tiling);
     const dn_tiling t = *tiling;
-    count_on_host(s, "count_entries", host, dn_tiles(tiling) * k,
-                  [=] __device__(size_t i) { return index[i] < tile_number(t, i / k).n; });
+    uint64_t *out = (uint64_t *)dn_gpu_result(s, host, sizeof *out);
+    sum_to<uint64_t>(
+        s, "count_entries", dn_tiles(tiling) * k,
+        [=] __device__(size_t i) { return index[i] < tile_number(t, i / k).n; },
+        [=] __device__(uint64_t sum) { *out = sum; });
 }
 
 static __device__ bool is_above(dn_real x, dn_real tau)
@@ -245,13 +213,17 @@ static __device__ bool is_above(dn_real x, dn_real tau)
 void dn_cuda_split_above(dn_stream *s, uint64_t *host, dn_buf *q, dn_buf *x, size_t n, double tau)
 {
     dn_real *above = numbers(q), *rest = numbers(x), bound = (dn_real)tau;
-    count_on_host(s, "split_above", host, n, [=] __device__(size_t i) {
-        dn_real own = rest[i];
-        bool is = is_above(own, bound);
-        above[i] = is ? own : 0;
-        rest[i] = is ? 0 : own;
-        return is;
-    });
+    uint64_t *out = (uint64_t *)dn_gpu_result(s, host, sizeof *out);
+    sum_to<uint64_t>(
+        s, "split_above", n,
+        [=] __device__(size_t i) {
+            dn_real own = rest[i];
+            bool is = is_above(own, bound);
+            above[i] = is ? own : 0;
+            rest[i] = is ? 0 : own;
+            return is;
+        },
+        [=] __device__(uint64_t sum) { *out = sum; });
 }
 
 /* starts [n_chunks + 1] = the sums of counts before each chunk, and of all: one block. */
@@ -326,14 +298,6 @@ void dn_cuda_take_above(dn_stream *s, dn_bytes *indices, dn_buf *values, const d
 
 /* ---- the k-th of a vector: a bit a pass ---- */
 
-__global__ void __launch_bounds__(DN_BLOCK)
-    set_bit(key *least, int bit, const uint64_t *counts, size_t n_chunks, size_t k)
-{
-    uint64_t n = sum_of_counts(counts, n_chunks);
-    if (threadIdx.x == 0 && n >= k)
-        *least |= (key)1 << bit;
-}
-
 __global__ void __launch_bounds__(DN_WARP) put_magnitude(double *out, const key *least)
 {
     if (threadIdx.x == 0)
@@ -352,7 +316,10 @@ void dn_cuda_kth_magnitude(dn_stream *s, double *host, const dn_buf *x, size_t n
     for (int bit = KEY_BITS - 1; bit >= 0; bit--) {
         count(s, "kth_magnitude", counts, n,
               [=] __device__(size_t i) { return key_of(from[i]) >= (*least | (key)1 << bit); });
-        DN_RUN(s, set_bit, 1, DN_BLOCK, 0, least, bit, counts, chunks_of(n), k);
+        DN_RUN(s, add_up, 1, DN_BLOCK, 0, counts, chunks_of(n), [=] __device__(uint64_t sum) {
+            if (sum >= k)
+                *least |= (key)1 << bit;
+        });
     }
     DN_RUN(s, put_magnitude, 1, DN_WARP, 0, out, least);
 }

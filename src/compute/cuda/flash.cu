@@ -209,11 +209,28 @@ static __device__ bool sees(const dn_attention_shape &a, size_t query, size_t ke
     return key <= query && query < a.T && (a.window == 0 || query - key < a.window);
 }
 
-/* The first tile that a query sees, and the end of the last tile that a key is seen from. */
+/* The number of the first tile that a query sees. */
 static __device__ size_t first_tile(const dn_attention_shape &a, size_t query)
 {
-    size_t first = a.window > 0 && query >= a.window ? query + 1 - a.window : 0;
-    return first / TILE * TILE;
+    return (a.window > 0 && query >= a.window ? query + 1 - a.window : 0) / TILE;
+}
+
+/* body(n) for each tile number n from first to end, which is then in the half n % 2 of shared memory, while
+ * copy(n + 1) fills the other. All threads of the block. */
+template <class C, class F> static __device__ void over_tiles(size_t first, size_t end, C copy, F body)
+{
+    copy(first);
+    DN_COMMIT_COPIES();
+    for (size_t n = first; n < end; n++) {
+        if (n + 1 < end)
+            copy(n + 1);
+        DN_COMMIT_COPIES();
+        DN_WAIT_FOR_COPIES(1);
+        __syncthreads();
+        body(n);
+        __syncthreads(); /* the tile has been read */
+    }
+    DN_WAIT_FOR_COPIES(0);
 }
 
 static __device__ size_t heads_key(const dn_attention_shape &a, size_t h)
@@ -239,21 +256,14 @@ __global__ void __launch_bounds__(THREADS, 2)
     const uint32_t *keys = k.rows + of_kv * P * L::pairs, *values = v.turned + of_kv * P * L::pairs;
     const fragments<HD> query(q.rows + (of_q * P + i0) * L::pairs);
     float sums[L::columns][4] = {}, most[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
-    const auto copy = [&](size_t j0) {
-        auto to = shared + j0 / TILE % 2 * stage;
-        copy_rows<HD>(to, keys, j0);
-        copy_turned<HD>(to + L::rows_words, values, P, j0);
+    const auto copy = [&](size_t n) {
+        auto to = shared + n % 2 * stage;
+        copy_rows<HD>(to, keys, n * TILE);
+        copy_turned<HD>(to + L::rows_words, values, P, n * TILE);
     };
-    const size_t first = first_tile(a, block0);
-    copy(first);
-    DN_COMMIT_COPIES();
-    for (size_t j0 = first; j0 < end; j0 += TILE) {
-        if (j0 + TILE < end)
-            copy(j0 + TILE);
-        DN_COMMIT_COPIES();
-        DN_WAIT_FOR_COPIES(1);
-        __syncthreads();
-        auto tile = shared + j0 / TILE % 2 * stage;
+    over_tiles(first_tile(a, block0), (end + TILE - 1) / TILE, copy, [&](size_t number) {
+        const size_t j0 = number * TILE;
+        auto tile = shared + number % 2 * stage;
         float p[N_TILES][4], larger[2] = {most[0], most[1]}, keep[2];
         multiply_rows<HD>(p, query, tile);
         DN_UNROLL
@@ -281,9 +291,7 @@ __global__ void __launch_bounds__(THREADS, 2)
             for (int e = 0; e < 4; e++)
                 sums[c][e] *= keep[e / 2];
         add_weighted<HD>(sums, p, tile + L::rows_words);
-        __syncthreads(); /* the tile has been read */
-    }
-    DN_WAIT_FOR_COPIES(0);
+    });
     DN_UNROLL
     for (int r = 0; r < 2; r++) {
         float all = row_sum(total[r]), share = 1 / all, log_sum = most[r] + log(all);
@@ -327,22 +335,15 @@ __global__ void __launch_bounds__(THREADS, 2)
         own_lse[r] = i < a.T ? lse[of_q * a.T + i] : 0;
         own_along[r] = i < a.T ? along[of_q * a.T + i] : 0;
     }
-    const auto copy = [&](size_t j0) {
-        auto to = shared + j0 / TILE % 2 * stage;
-        copy_rows<HD>(to, k.rows + matrix, j0);
-        copy_rows<HD>(to + L::rows_words, v.rows + matrix, j0);
-        copy_turned<HD>(to + 2 * L::rows_words, k.turned + matrix, P, j0);
+    const auto copy = [&](size_t n) {
+        auto to = shared + n % 2 * stage;
+        copy_rows<HD>(to, k.rows + matrix, n * TILE);
+        copy_rows<HD>(to + L::rows_words, v.rows + matrix, n * TILE);
+        copy_turned<HD>(to + 2 * L::rows_words, k.turned + matrix, P, n * TILE);
     };
-    const size_t first = first_tile(a, block0);
-    copy(first);
-    DN_COMMIT_COPIES();
-    for (size_t j0 = first; j0 < end; j0 += TILE) {
-        if (j0 + TILE < end)
-            copy(j0 + TILE);
-        DN_COMMIT_COPIES();
-        DN_WAIT_FOR_COPIES(1);
-        __syncthreads();
-        auto tile = shared + j0 / TILE % 2 * stage;
+    over_tiles(first_tile(a, block0), (end + TILE - 1) / TILE, copy, [&](size_t number) {
+        const size_t j0 = number * TILE;
+        auto tile = shared + number % 2 * stage;
         float ds[N_TILES][4], dp[N_TILES][4];
         multiply_rows<HD>(ds, query, tile);
         multiply_rows<HD>(dp, outer, tile + L::rows_words);
@@ -354,9 +355,7 @@ __global__ void __launch_bounds__(THREADS, 2)
                 ds[n][e] = scale * p * (dp[n][e] - own_along[e / 2]);
             }
         add_weighted<HD>(sums, ds, tile + 2 * L::rows_words);
-        __syncthreads(); /* the tile has been read */
-    }
-    DN_WAIT_FOR_COPIES(0);
+    });
     DN_UNROLL
     for (int c = 0; c < L::columns; c++)
         for (int e = 0; e < 4; e++) {
@@ -397,14 +396,7 @@ __global__ void __launch_bounds__(THREADS, 2)
         copy_turned<HD>(to + 2 * L::rows_words, q.turned + matrix, P, begin(n));
         copy_turned<HD>(to + 2 * L::rows_words + L::turned_words, d_o.turned + matrix, P, begin(n));
     };
-    copy(0);
-    DN_COMMIT_COPIES();
-    for (size_t n = 0; n < group * tiles; n++) {
-        if (n + 1 < group * tiles)
-            copy(n + 1);
-        DN_COMMIT_COPIES();
-        DN_WAIT_FOR_COPIES(1);
-        __syncthreads();
+    over_tiles(0, group * tiles, copy, [&](size_t n) {
         auto tile = shared + n % 2 * stage;
         float p[N_TILES][4], ds[N_TILES][4];
         multiply_rows<HD>(
@@ -422,9 +414,7 @@ __global__ void __launch_bounds__(THREADS, 2)
             }
         add_weighted<HD>(of_key, ds, tile + 2 * L::rows_words);
         add_weighted<HD>(of_value, p, tile + 2 * L::rows_words + L::turned_words);
-        __syncthreads(); /* the tile has been read */
-    }
-    DN_WAIT_FOR_COPIES(0);
+    });
     DN_UNROLL
     for (int c = 0; c < L::columns; c++)
         for (int e = 0; e < 4; e++) {

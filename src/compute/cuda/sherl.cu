@@ -210,7 +210,7 @@ void dn_cuda_add_gated_backward(dn_stream *s, dn_buf *dgamma, const dn_buf *gamm
 {
     dn_real *to = numbers(dgamma);
     const dn_real *own = numbers(gamma), *d = numbers(dy), *a = numbers(x);
-    sum_to(
+    sum_to<double>(
         s, "add_gated_backward", n, [=] __device__(size_t i) { return (double)d[i] * (double)a[i]; },
         [=] __device__(double sum) { *to += (dn_real)(10 * (1 - gate_of(own) * gate_of(own)) * sum); });
 }

@@ -6,7 +6,7 @@ void dn_cuda_dot(dn_stream *s, double *host_out, const dn_buf *x, const dn_buf *
 {
     const dn_real *a = numbers(x), *b = numbers(y);
     double *out = (double *)dn_gpu_result(s, host_out, sizeof *out);
-    sum_to(
+    sum_to<double>(
         s, "dot", n, [=] __device__(size_t i) { return (double)a[i] * (double)b[i]; },
         [=] __device__(double sum) { *out = sum; });
 }

@@ -1,4 +1,4 @@
-/* Sums over vectors, in double and in one order: of chunks, then of these. */
+/* Sums over vectors, in double or of integers, and in one order: of chunks, then of these. */
 #ifndef COMPUTE_CUDA_SUMS_CUH
 #define COMPUTE_CUDA_SUMS_CUH
 
@@ -7,11 +7,12 @@
 /* Numbers of a partial sum of a vector. */
 enum { SUM_CHUNK = 1 << 14 };
 
-/* partial[chunk] = the sum of f(i) over a chunk of i < n */
-template <class F> __global__ void __launch_bounds__(DN_BLOCK) sum_chunks(double *partial, size_t n, F f)
+/* partial[block] = the sum of f(i) over the block's chunk of i < n */
+template <class T, class F>
+__global__ void __launch_bounds__(DN_BLOCK) sum_chunks(T *partial, size_t n, size_t chunk, F f)
 {
-    size_t first = blockIdx.x * (size_t)SUM_CHUNK, end = n - first < SUM_CHUNK ? n : first + SUM_CHUNK;
-    double sum = 0;
+    size_t first = blockIdx.x * chunk, end = n - first < chunk ? n : first + chunk;
+    T sum = 0;
     for (size_t i = first + threadIdx.x; i < end; i += DN_BLOCK)
         sum += f(i);
     sum = block_sum(sum);
@@ -20,9 +21,10 @@ template <class F> __global__ void __launch_bounds__(DN_BLOCK) sum_chunks(double
 }
 
 /* g(the sum of all partials): one block, one thread of it. */
-template <class G> __global__ void __launch_bounds__(DN_BLOCK) add_up(const double *partial, size_t n, G g)
+template <class T, class G>
+__global__ void __launch_bounds__(DN_BLOCK) add_up(const T *partial, size_t n, G g)
 {
-    double sum = 0;
+    T sum = 0;
     for (size_t i = threadIdx.x; i < n; i += DN_BLOCK)
         sum += partial[i];
     sum = block_sum(sum);
@@ -31,14 +33,15 @@ template <class G> __global__ void __launch_bounds__(DN_BLOCK) add_up(const doub
 }
 
 /* g(the sum of f(i) over i < n), on the device. */
-template <class F, class G> static void sum_to(dn_stream *s, const char *name, size_t n, F f, G g)
+template <class T, class F, class G> static void sum_to(dn_stream *s, const char *name, size_t n, F f, G g)
 {
     size_t chunks = (n + SUM_CHUNK - 1) / SUM_CHUNK;
-    double *partial = (double *)dn_gpu_scratch(s, (chunks + 1) * sizeof *partial);
+    T *partial = (T *)dn_gpu_scratch(s, (chunks + 1) * sizeof *partial);
     if (!partial || !dn_gpu_begin(s, name))
         return;
     if (chunks > 0)
-        DN_LAUNCH(sum_chunks, (unsigned)chunks, DN_BLOCK, 0, dn_gpu_stream(s), partial, n, f);
+        DN_LAUNCH(sum_chunks, (unsigned)chunks, DN_BLOCK, 0, dn_gpu_stream(s), partial, n, (size_t)SUM_CHUNK,
+                  f);
     DN_LAUNCH(add_up, 1, DN_BLOCK, 0, dn_gpu_stream(s), partial, chunks, g);
     dn_gpu_end(s);
 }
