@@ -2,6 +2,7 @@
 #include "device/cuda/cuda.h"
 #include "device/cuda/row.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 extern const dn_device_module dn_device_of_module;
@@ -69,7 +70,30 @@ static dn_status no_gpu(cudaError_t error)
     return dn_gpu_failed(error, "device cuda");
 }
 
-/* Worker i takes the i-th visible GPU, by turns where workers are more. */
+/* Worker i takes the i-th visible GPU, by turns where workers are more. Workers that are started anew pass
+ * over one that cannot be taken, as it was lost meanwhile; at first that is an error: who starts a run counts
+ * on it. */
+static dn_status take_gpu(int n)
+{
+    const char *rank = getenv("LOCAL_RANK"), *restart = getenv("DIONODE_RESTART");
+    const int first = rank ? atoi(rank) % n : 0, n_tries = restart && atoi(restart) > 0 ? n : 1;
+    char what[32];
+    cudaError_t error = cudaSuccess;
+    for (int i = 0; i < n_tries; i++) {
+        number = (first + i) % n;
+        error = dn_gpu_take_hold();
+        if (error == cudaSuccess)
+            return DN_OK;
+        (void)cudaGetLastError(); /* the first launch would take it for its own */
+        if (i + 1 < n_tries)
+            dn_gpu_library.log(DN_LOG_WARNING,
+                               "GPU %d cannot be taken (%s): worker %s takes GPU %d, beside another", number,
+                               cudaGetErrorName(error), rank ? rank : "0", (number + 1) % n);
+    }
+    snprintf(what, sizeof what, "GPU %d", first);
+    return dn_gpu_failed(error, what);
+}
+
 static dn_status start(const dn_device_services *services)
 {
     int n = 0;
@@ -79,10 +103,7 @@ static dn_status start(const dn_device_services *services)
     cudaError_t error = cudaGetDeviceCount(&n);
     if (error != cudaSuccess || n == 0)
         return no_gpu(error);
-    const char *rank = getenv("LOCAL_RANK");
-    number = rank ? atoi(rank) % n : 0;
-    error = dn_gpu_take_hold();
-    return error == cudaSuccess ? DN_OK : dn_gpu_failed(error, "device cuda");
+    return take_gpu(n);
 }
 
 cudaError_t dn_gpu_take_hold(void)
