@@ -134,6 +134,11 @@ int dn_comm_n_nodes(const dn_comm *comm)
     return comm->world ? dn_world_n_nodes(comm->world) : 1;
 }
 
+bool dn_comm_is_spread(const dn_comm *comm)
+{
+    return comm->span != NULL;
+}
+
 dn_world *dn_comm_world(const dn_comm *comm)
 {
     return comm->world;
