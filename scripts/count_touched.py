@@ -12,16 +12,17 @@ import re
 import subprocess
 import sys
 
-# kind: one of them, the registry's list of names, the page with a line for each, limit, the commit that added it
+# kind: one of them, the registry's list of names, the page with a line for each, limit, the commit that added it. A strategy is a file,
+# a name in the list, an oracle, a formula of its memory and a line of the page.
 KINDS = {
     "rule": ("soap", "src/optim/meson.build", "docs/optimizers.md", 4, "6076f2f"),
-    "strategy": ("diloco", "src/strategy/meson.build", "docs/strategies.md", 4, "e800b8d"),
+    "strategy": ("diloco", "src/strategy/meson.build", "docs/strategies.md", 5, "e800b8d"),
     "model": ("llama", "src/model/meson.build", "README.md", 4, None),
     "kernel": ("row_moments", "src/compute/kernels.h", None, 6, None),
 }
 # Who works with one by its name, and would not be touched by another one.
-USERS = {"rule": r"tests/(ranks|unit|faults)/|bench/", "strategy": r"tests/(ranks|unit|faults)/",
-         "model": r"src/nn/|src/model/(gpt|mistral)\.c|src/formats/gguf|tests/oracle/(gpt|ravnest|hf/|gguf)|tests/(ranks|unit|faults)/|bench/", "kernel": r"src/(optim|linalg|shard)/"}
+USERS = {"rule": r"tests/(ranks|unit|faults)/|bench/", "strategy": r"tests/(ranks|unit|faults|cuda)/",
+         "model": r"src/nn/|src/model/(gpt|mistral)\.c|src/formats/gguf|tests/oracle/(gpt|ravnest|hf/|gguf)|tests/(ranks|unit|faults|cuda)/|bench/", "kernel": r"src/(optim|linalg|shard)/"}
 
 
 def git(*words):

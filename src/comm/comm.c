@@ -139,6 +139,15 @@ bool dn_comm_is_spread(const dn_comm *comm)
     return comm->span != NULL;
 }
 
+void dn_comm_publish(dn_world *world, int rank, dn_status status)
+{
+    dn_failure failure = {.status = status, .rank = rank, .step = dn_world_step(world, rank)};
+    /* The precision shows the compiler that the message fits. */
+    snprintf(failure.message, sizeof failure.message, "worker %d: %.*s", rank, DN_MESSAGE_MAX - 32,
+             dn_error_message());
+    dn_world_abort(world, &failure);
+}
+
 dn_world *dn_comm_world(const dn_comm *comm)
 {
     return comm->world;

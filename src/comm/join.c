@@ -121,15 +121,6 @@ static void make_id(char *id, size_t bytes)
 
 /* ---- joining ---- */
 
-void dn_comm_publish(dn_world *world, int rank, dn_status status)
-{
-    dn_failure failure = {.status = status, .rank = rank, .step = dn_world_step(world, rank)};
-    /* The precision shows the compiler that the message fits. */
-    snprintf(failure.message, sizeof failure.message, "worker %d: %.*s", rank, DN_MESSAGE_MAX - 32,
-             dn_error_message());
-    dn_world_abort(world, &failure);
-}
-
 /* Without Dionode's launcher: this process binds itself to its place in the plan of all local ranks, unless
  * its launcher has bound it already, and finds the others by an id. */
 static dn_status join_by_rendezvous(const launch_info *info, size_t heap_bytes, double deadline_s,
