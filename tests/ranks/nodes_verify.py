@@ -66,9 +66,6 @@ def every_rule_and_strategy_holds_on_two_by_two_four_by_one_and_two_by_three():
         for nodes, mesh in [("2x2", "dp=2,fs=2"), ("2x2", "dp=2,tp=2"), ("2x2", "dp=4"), ("4x1", "dp=4"), ("2x3", "dp=6"), ("2x3", "dp=2,fs=3")]:
             if int(mesh[3]) <= most:
                 meshes("--nodes", nodes, "--mesh", mesh, *setting)
-    # A replica of several ranks on one node of several has copies of gains, whose gradients a strategy changes before they are averaged.
-    for name in ("demo", "powersgd"):
-        meshes("--nodes", "2x2", "--mesh", "dp=2,tp=2", "architecture=llama", f"strategy={name}", *assignments(lossless(CONFIG, name)))
 
 
 tap()
