@@ -27,13 +27,19 @@ static dn_status copy(const dn_comm *comm, void *to, const void *from, size_t by
     return to == from || bytes == 0 ? DN_OK : dn_comm_copy(comm, to, from, bytes);
 }
 
+static dn_status into_shadow(const dn_comm *comm, const void *buffer, size_t bytes, char **shadow)
+{
+    *shadow = shadow_of(comm, buffer, bytes);
+    return copy(comm, *shadow, buffer, bytes);
+}
+
 /* ---- reductions ---- */
 
 static dn_status all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, dn_traffic kind)
 {
     const size_t bytes = count * dn_type_bytes(type);
-    char *shadow = shadow_of(comm, buffer, bytes);
-    DN_TRY(copy(comm, shadow, buffer, bytes));
+    char *shadow;
+    DN_TRY(into_shadow(comm, buffer, bytes, &shadow));
     DN_TRY(dn_shm_all_reduce(comm, shadow, count, type, op, kind));
     return copy(comm, buffer, shadow, bytes);
 }
@@ -43,8 +49,8 @@ static dn_status all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn
                                    const void **result)
 {
     const size_t bytes = count * dn_type_bytes(type);
-    char *shadow = shadow_of(comm, buffer, bytes);
-    DN_TRY(copy(comm, shadow, buffer, bytes));
+    char *shadow;
+    DN_TRY(into_shadow(comm, buffer, bytes, &shadow));
     DN_TRY(dn_shm_all_reduce_shared(comm, shadow, count, type, op, kind, result));
     if (shadow == buffer)
         return DN_OK;
@@ -56,8 +62,8 @@ static dn_status all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn
 static dn_status reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root, dn_traffic kind)
 {
     const size_t bytes = count * dn_type_bytes(type);
-    char *shadow = shadow_of(comm, buffer, bytes);
-    DN_TRY(copy(comm, shadow, buffer, bytes));
+    char *shadow;
+    DN_TRY(into_shadow(comm, buffer, bytes, &shadow));
     DN_TRY(dn_shm_reduce(comm, shadow, count, type, op, root, kind));
     return comm->rank == root ? copy(comm, buffer, shadow, bytes) : DN_OK;
 }
@@ -66,9 +72,9 @@ static dn_status reduce(dn_comm *comm, void *buffer, size_t count, dn_type type,
 static dn_status reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, dn_traffic kind)
 {
     size_t first, end, size = dn_type_bytes(type);
-    char *shadow = shadow_of(comm, buffer, count * size);
+    char *shadow;
     dn_comm_chunk_bounds(comm, count, type, comm->rank, &first, &end);
-    DN_TRY(copy(comm, shadow, buffer, count * size));
+    DN_TRY(into_shadow(comm, buffer, count * size, &shadow));
     DN_TRY(dn_shm_reduce_scatter(comm, shadow, count, type, op, kind));
     DN_TRY(copy(comm, (char *)buffer + first * size, shadow + first * size, (end - first) * size));
     return shadow == buffer ? DN_OK : dn_shm_barrier(comm);
@@ -138,8 +144,8 @@ static dn_status all_gather(dn_comm *comm, void *buffer, size_t count, dn_type t
 static dn_status all_to_all(dn_comm *comm, const void *from, void *to, size_t count, dn_type type, dn_traffic kind)
 {
     const size_t bytes = count * dn_type_bytes(type) * (size_t)comm->size;
-    char *sent = shadow_of(comm, from, bytes), *received = shadow_of(comm, to, bytes);
-    DN_TRY(copy(comm, sent, from, bytes));
+    char *sent, *received = shadow_of(comm, to, bytes);
+    DN_TRY(into_shadow(comm, from, bytes, &sent));
     DN_TRY(dn_shm_all_to_all(comm, sent, received, count, type, kind));
     return copy(comm, to, received, bytes);
 }
@@ -155,26 +161,29 @@ static dn_status broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, 
 
 /* ---- begun ---- */
 
+typedef dn_status begin_in_place(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, dn_traffic kind,
+                                 uint64_t *exchange);
+
+static dn_status begin(begin_in_place *in_place, dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                       dn_traffic kind, uint64_t *exchange)
+{
+    char *shadow;
+    DN_TRY(into_shadow(comm, buffer, count * dn_type_bytes(type), &shadow));
+    DN_TRY(in_place(comm, shadow, count, type, op, kind, exchange));
+    comm->begun[*exchange % DN_IN_FLIGHT_MAX] = buffer;
+    return DN_OK;
+}
+
 static dn_status begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, dn_traffic kind,
                                   uint64_t *exchange)
 {
-    const size_t bytes = count * dn_type_bytes(type);
-    char *shadow = shadow_of(comm, buffer, bytes);
-    DN_TRY(copy(comm, shadow, buffer, bytes));
-    DN_TRY(dn_shm_begin_all_reduce(comm, shadow, count, type, op, kind, exchange));
-    comm->begun[*exchange % DN_IN_FLIGHT_MAX] = buffer;
-    return DN_OK;
+    return begin(dn_shm_begin_all_reduce, comm, buffer, count, type, op, kind, exchange);
 }
 
 static dn_status begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, dn_traffic kind,
                                       uint64_t *exchange)
 {
-    const size_t bytes = count * dn_type_bytes(type);
-    char *shadow = shadow_of(comm, buffer, bytes);
-    DN_TRY(copy(comm, shadow, buffer, bytes));
-    DN_TRY(dn_shm_begin_reduce_scatter(comm, shadow, count, type, op, kind, exchange));
-    comm->begun[*exchange % DN_IN_FLIGHT_MAX] = buffer;
-    return DN_OK;
+    return begin(dn_shm_begin_reduce_scatter, comm, buffer, count, type, op, kind, exchange);
 }
 
 static dn_status begin_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type, dn_op op,
@@ -196,17 +205,15 @@ static dn_status finish(dn_comm *comm, uint64_t exchange)
 
 static dn_status send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
 {
-    const size_t bytes = count * dn_type_bytes(type);
-    char *shadow = shadow_of(comm, buffer, bytes);
-    DN_TRY(copy(comm, shadow, buffer, bytes));
+    char *shadow;
+    DN_TRY(into_shadow(comm, buffer, count * dn_type_bytes(type), &shadow));
     return dn_shm_send(comm, shadow, count, type, to, kind);
 }
 
 static dn_status post(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
 {
-    const size_t bytes = count * dn_type_bytes(type);
-    char *shadow = shadow_of(comm, buffer, bytes);
-    DN_TRY(copy(comm, shadow, buffer, bytes));
+    char *shadow;
+    DN_TRY(into_shadow(comm, buffer, count * dn_type_bytes(type), &shadow));
     return dn_shm_post(comm, shadow, count, type, to, kind);
 }
 
