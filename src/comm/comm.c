@@ -131,12 +131,7 @@ int dn_comm_torn(const dn_comm *comm, int n, int together)
 
 int dn_comm_n_nodes(const dn_comm *comm)
 {
-    return comm->world ? dn_world_n_nodes(comm->world) : 1;
-}
-
-bool dn_comm_is_spread(const dn_comm *comm)
-{
-    return comm->span != NULL;
+    return comm->span ? comm->span->nodes.n : 1;
 }
 
 void dn_comm_publish(dn_world *world, int rank, dn_status status)

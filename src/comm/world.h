@@ -19,10 +19,8 @@ int dn_comm_node(const dn_comm *comm, int member);
 /** Of the first n ranks of comm, in groups of `together` consecutive ones: the first rank on another node than its group begins
  * on; -1: none. */
 int dn_comm_torn(const dn_comm *comm, int n, int together);
-/** How many nodes the whole run is on. */
+/** How many nodes its own members are on: of a replica on one node 1, however many the run is on. */
 int dn_comm_n_nodes(const dn_comm *comm);
-/** Whether its own members are on several nodes. */
-bool dn_comm_is_spread(const dn_comm *comm);
 
 /** Where no launcher of Dionode's handles signals: from here on SIGINT, SIGTERM and SIGHUP, unless ignored or handled, ask all
  * ranks to stop, SIGUSR1 to save (dn_comm_stop_requested, dn_comm_saves_requested). */

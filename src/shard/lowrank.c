@@ -128,7 +128,7 @@ static dn_status sum_products(const dn_param_group *group, dn_lowrank_batch *b, 
 {
     dn_stream *s = group->stream;
     dn_overlap *sum = of_r ? &b->sum_r : &b->sum_p;
-    const bool over_nodes = dn_comm_is_spread(group->mesh->all);
+    const bool over_nodes = dn_comm_n_nodes(group->mesh->all) > 1;
     const size_t n_groups = over_nodes ? sum->n_parts : 1;
     for (size_t g = 0; g < n_groups; g++) {
         const dn_range own = dn_lowrank_group(b, n_groups, g);

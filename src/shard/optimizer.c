@@ -402,7 +402,7 @@ size_t dn_optimizer_set_weight_decay(dn_optimizer *o, const char *match, double 
 
 dn_status dn_optimizer_begin(dn_optimizer *o, size_t unit)
 {
-    if (!dn_comm_is_spread(o->mesh->all))
+    if (dn_comm_n_nodes(o->mesh->all) == 1)
         return DN_OK;
     DN_TRY(dn_stream_sync(o->stream));
     return dn_overlap_begin(&o->overlap, unit, DN_AVG, DN_TRAFFIC_GRADIENT);

@@ -219,7 +219,7 @@ dn_status dn_strategy_reserve(dn_strategy_run *r, dn_exchange_run *e)
  * are, as a checkpoint must see them, until they are taken up. */
 static bool is_begun_ahead(const dn_exchange_run *e)
 {
-    return e->delay > 0 && e->row->pattern == DN_MEAN && e->moving == 0 && dn_comm_is_spread(replicas_of(e));
+    return e->delay > 0 && e->row->pattern == DN_MEAN && e->moving == 0 && dn_comm_n_nodes(replicas_of(e)) > 1;
 }
 
 static dn_status begin_ahead(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)

@@ -171,6 +171,21 @@ def what_has_begun_ends_where_no_step_follows():
 
 
 @case
+def replicas_of_one_node_each_begin_no_average_before_their_strategy_exchanges():
+    """Both ranks of a replica have the gains of norms: what they average of these is behind the exchange, and crosses no network."""
+    if not FULL:
+        raise Skip("in the long tier")
+    for strategy in ("powersgd", "local_sgd"):
+        with Place() as place:
+            done = train(place, (2, 2), architecture="llama", optimizer="adamw", dp_size=2, tp_size=2, strategy=strategy, hash_every=0,
+                         num_iterations=3)
+            expect(done.returncode == 0, f"{strategy}: {done.returncode} {done.stderr}")
+            for x in place.metrics():
+                expect(x["overlap_s"] == 0 and x["overlap_bytes"] == 0,
+                       f"{strategy}, step {x['step']}: {x['overlap_bytes']} bytes began {x['overlap_s']} s before the step")
+
+
+@case
 def islands_that_are_nodes_keep_gradients_in_them_and_compute_what_two_islands_of_one_node_do():
     """Of the weights each rank brings its node's half across: of that it receives a half as the other node's sum, and the other half
     back. In steps between nothing crosses."""
