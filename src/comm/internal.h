@@ -76,10 +76,13 @@ typedef struct dn_link_clock {
     double slept_s;
 } dn_link_clock;
 
-/* A sum over nodes that is under way (nodes.c). */
+/* A sum over nodes that is under way (nodes.c). Its moves begin as there is room for them, in the order in which others expect them:
+ * who waited for room in dn_comm_advance might be waited for in a barrier. */
 typedef struct dn_span_sum {
     dn_moves moves;
-    size_t n_moved;              /* items of a batch whose moves have begun */
+    int n_called;                /* calls: moves with nodes [0, n_called) have begun, */
+    size_t n_moved;              /* items of a batch: of [0, n_moved), */
+    int node;                    /* and of the next one, or of the own chunk, with nodes [0, node) */
     bool back;                   /* the own piece is summed, and results are on their way */
     dn_call calls[DN_MAX_RANKS]; /* of the twins on other nodes, by node, if it was begun */
 } dn_span_sum;

@@ -193,48 +193,49 @@ static void piece_of(const dn_comm *comm, const dn_job *job, size_t n, int node,
     dn_chunk_bounds(n, job->type, is_whole(job, n) ? 1 : comm->span->nodes.n, is_whole(job, n) ? 0 : node, first, end);
 }
 
-/* This node's sums of the own chunk, to the twins on other nodes; theirs come where the twins' copies would be. */
-static dn_status begin_chunk(dn_comm *comm, const dn_job *job, dn_moves *moves)
+static dn_status sum_chunk_in_node(dn_comm *comm, const dn_job *job)
+{
+    size_t first, end;
+    own_chunk(comm, job, &first, &end);
+    char *chunk = job->buffer + first * dn_type_bytes(job->type);
+    return end > first ? sum_in_node(comm, job, chunk, end - first, chunk) : DN_OK;
+}
+
+/* Between the own chunk and the twins' on other nodes, from *node on, as long as moves have room: this node's sums of a piece to whom
+ * sums it, and theirs of the own piece to where the twins' copies would be; back, pieces that are summed. */
+static dn_status move_pieces(dn_comm *comm, const dn_job *job, bool back, dn_moves *moves, int *node)
 {
     size_t begin, end, first, last, size = dn_type_bytes(job->type);
     own_chunk(comm, job, &begin, &end);
     char *chunk = job->buffer + begin * size;
     const size_t n = end - begin;
-    if (n == 0)
-        return DN_OK;
-    DN_TRY(sum_in_node(comm, job, chunk, n, chunk));
-    for (int node = 0; node < comm->span->nodes.n; node++) {
-        if (node == own_node(comm))
+    for (; *node < comm->span->nodes.n && n > 0 && !(back && is_whole(job, n)); ++*node) {
+        if (*node == own_node(comm))
             continue;
-        int twin = on_rail(comm, node, comm->rank);
+        if (!dn_moves_have_room(moves, 2, n * size))
+            return DN_OK;
+        const int twin = on_rail(comm, *node, comm->rank);
         piece_of(comm, job, n, own_node(comm), &first, &last);
-        DN_TRY(receive(comm, moves, job->kind, twin, at(comm, chunk + first * size, twin), (last - first) * size));
-        piece_of(comm, job, n, node, &first, &last);
-        DN_TRY(send(comm, moves, twin, chunk + first * size, (last - first) * size));
+        char *own = chunk + first * size;
+        const size_t own_bytes = (last - first) * size;
+        piece_of(comm, job, n, *node, &first, &last);
+        char *theirs = chunk + first * size;
+        const size_t their_bytes = (last - first) * size;
+        DN_TRY(receive(comm, moves, job->kind, twin, back ? theirs : at(comm, own, twin), back ? their_bytes : own_bytes));
+        DN_TRY(send(comm, moves, twin, back ? own : theirs, back ? own_bytes : their_bytes));
     }
+    *node = comm->span->nodes.n;
     return DN_OK;
 }
 
-/* All sums of the own piece are here. If it is not the whole chunk, its result goes to the twins. */
-static dn_status sum_chunk(dn_comm *comm, const dn_job *job, dn_moves *moves)
+/* All sums of the own piece are here. */
+static dn_status sum_piece(dn_comm *comm, const dn_job *job)
 {
-    size_t begin, end, first, last, size = dn_type_bytes(job->type);
+    size_t begin, end, first, last;
     own_chunk(comm, job, &begin, &end);
-    char *chunk = job->buffer + begin * size;
-    const size_t n = end - begin;
-    piece_of(comm, job, n, own_node(comm), &first, &last);
-    if (last > first)
-        DN_TRY(sum_over_nodes(comm, job, chunk + first * size, last - first));
-    for (int node = 0; node < comm->span->nodes.n && !is_whole(job, n); node++) {
-        if (node == own_node(comm))
-            continue;
-        int twin = on_rail(comm, node, comm->rank);
-        piece_of(comm, job, n, node, &first, &last);
-        DN_TRY(receive(comm, moves, job->kind, twin, chunk + first * size, (last - first) * size));
-        piece_of(comm, job, n, own_node(comm), &first, &last);
-        DN_TRY(send(comm, moves, twin, chunk + first * size, (last - first) * size));
-    }
-    return DN_OK;
+    piece_of(comm, job, end - begin, own_node(comm), &first, &last);
+    char *piece = job->buffer + (begin + first) * dn_type_bytes(job->type);
+    return last > first ? sum_over_nodes(comm, job, piece, last - first) : DN_OK;
 }
 
 /* The own chunk is complete: its node has it, too. */
@@ -259,36 +260,41 @@ static dn_status all_reduce(dn_comm *comm, dn_job *job)
     dn_moves moves;
     DN_TRY(dn_job_barrier(comm, job));
     dn_moves_init(&moves, comm->wire, DN_WAY_CALLS, comm->span->number);
-    DN_TRY(begin_chunk(comm, job, &moves));
+    DN_TRY(sum_chunk_in_node(comm, job));
+    DN_TRY(move_pieces(comm, job, false, &moves, &(int){0}));
     DN_TRY(dn_moves_finish(&moves));
-    DN_TRY(sum_chunk(comm, job, &moves));
+    DN_TRY(sum_piece(comm, job));
+    DN_TRY(move_pieces(comm, job, true, &moves, &(int){0}));
     DN_TRY(dn_moves_finish(&moves));
     DN_TRY(spread_chunk(comm, job));
     return node_barrier(comm, job);
 }
 
-/* This node's sums of items from *next on go to their owners, as long as moves have room: who waited here for others could let
- * them wait elsewhere. No rank's copy changes: the sum of an owner's item over another node lies where the copies of the owner, and
- * of who sent it, would be. */
-static dn_status begin_items(dn_comm *comm, const dn_job *job, const dn_owned *items, size_t n_items, dn_moves *moves, size_t *next)
+/* This node's sums of items from *next on go to their owners, as long as moves have room; the owner receives from node *node on.
+ * No rank's copy changes: the sum of an owner's item over another node lies where the copies of the owner, and of who sent it, would
+ * be. */
+static dn_status move_items(dn_comm *comm, const dn_job *job, const dn_owned *items, size_t n_items, dn_moves *moves, size_t *next,
+                            int *node)
 {
-    for (; *next < n_items; ++*next) {
+    for (; *next < n_items; ++*next, *node = 0) {
         const dn_owned *item = &items[*next];
         const size_t bytes = item->count * dn_type_bytes(job->type);
+        const bool own = item->owner == comm->rank;
         if (bytes == 0 || on_rail(comm, own_node(comm), item->owner) != comm->rank)
             continue;
-        if (!dn_moves_have_room(moves, item->owner == comm->rank ? comm->span->nodes.n - 1 : 1, bytes))
-            return DN_OK;
-        if (item->owner != comm->rank) {
+        for (; *node < (own ? comm->span->nodes.n : 1); ++*node) {
+            const int member = on_rail(comm, *node, comm->rank);
+            if (own && *node == own_node(comm))
+                continue;
+            if (!dn_moves_have_room(moves, 1, bytes))
+                return DN_OK;
+            if (own) {
+                DN_TRY(receive(comm, moves, job->kind, member, at(comm, item->buffer, member), bytes));
+                continue;
+            }
             char *sum = n_members_of(comm, own_node(comm)) == 1 ? item->buffer : at(comm, item->buffer, item->owner);
             DN_TRY(sum_in_node(comm, job, item->buffer, item->count, sum));
             DN_TRY(send(comm, moves, item->owner, sum, bytes));
-            continue;
-        }
-        for (int node = 0; node < comm->span->nodes.n; node++) {
-            int member = on_rail(comm, node, comm->rank);
-            if (node != own_node(comm))
-                DN_TRY(receive(comm, moves, job->kind, member, at(comm, item->buffer, member), bytes));
         }
     }
     return DN_OK;
@@ -314,14 +320,9 @@ static dn_status sum_items(dn_comm *comm, const dn_job *job, const dn_owned *ite
 static dn_status reduce_items(dn_comm *comm, dn_job *job, const dn_owned *items, size_t n_items)
 {
     dn_moves moves;
-    size_t next = 0;
     DN_TRY(dn_job_barrier(comm, job));
     dn_moves_init(&moves, comm->wire, DN_WAY_CALLS, comm->span->number);
-    DN_TRY(begin_items(comm, job, items, n_items, &moves, &next));
-    while (next < n_items) {
-        DN_TRY(dn_moves_finish_one(&moves));
-        DN_TRY(begin_items(comm, job, items, n_items, &moves, &next));
-    }
+    DN_TRY(move_items(comm, job, items, n_items, &moves, &(size_t){0}, &(int){0}));
     DN_TRY(sum_own_in_node(comm, job, items, n_items));
     DN_TRY(dn_moves_finish(&moves));
     return sum_items(comm, job, items, n_items);
@@ -552,36 +553,53 @@ static const dn_owned *items_of(const dn_comm *comm, const dn_job *job, dn_owned
     return job->items ? job->items : chunks;
 }
 
+/* Members of a node have compared their calls; twins send each other theirs. There was no barrier of all. */
+static dn_status move_calls(dn_comm *comm, const dn_job *job, dn_span_sum *sum)
+{
+    for (; sum->n_called < comm->span->nodes.n && comm->span->index[comm->rank] < comm->span->n_rails; sum->n_called++) {
+        const int node = sum->n_called, twin = world_rank(comm, on_rail(comm, node, comm->rank));
+        if (node == own_node(comm))
+            continue;
+        if (!dn_moves_have_room(&sum->moves, 2, sizeof(dn_call)))
+            return DN_OK;
+        DN_TRY(dn_moves_receive(&sum->moves, twin, &sum->calls[node], sizeof(dn_call), false));
+        DN_TRY(dn_moves_send(&sum->moves, twin, &job->call, sizeof(dn_call)));
+    }
+    sum->n_called = comm->span->nodes.n;
+    return DN_OK;
+}
+
 dn_status dn_span_begin_rest(dn_comm *comm, const dn_job *job, uint64_t number, bool *all)
 {
     size_t n_items;
     dn_owned chunks[DN_MAX_RANKS];
     dn_span_sum *sum = begun(comm, number);
-    *all = true;
-    if (is_all_reduce(job))
+    DN_TRY(move_calls(comm, job, sum));
+    *all = false;
+    if (sum->n_called < comm->span->nodes.n)
         return DN_OK;
+    if (is_all_reduce(job)) {
+        DN_TRY(move_pieces(comm, job, sum->back, &sum->moves, &sum->node));
+        *all = sum->node == comm->span->nodes.n;
+        return DN_OK;
+    }
     const dn_owned *items = items_of(comm, job, chunks, &n_items);
-    DN_TRY(begin_items(comm, job, items, n_items, &sum->moves, &sum->n_moved));
+    DN_TRY(move_items(comm, job, items, n_items, &sum->moves, &sum->n_moved, &sum->node));
     *all = sum->n_moved == n_items;
     return DN_OK;
 }
 
-/* Members of a node have compared their calls; twins send each other theirs. There was no barrier of all. */
 dn_status dn_span_start(dn_comm *comm, const dn_job *job, uint64_t number)
 {
     bool all;
     dn_span_sum *sum = begun(comm, number);
     dn_moves_init(&sum->moves, comm->wire, DN_WAY_BEGUN, comm->span->number);
+    sum->n_called = sum->node = 0;
     sum->n_moved = 0;
     sum->back = false;
-    for (int node = 0; node < comm->span->nodes.n && comm->span->index[comm->rank] < comm->span->n_rails; node++) {
-        const int twin = world_rank(comm, on_rail(comm, node, comm->rank));
-        if (node == own_node(comm))
-            continue;
-        DN_TRY(dn_moves_receive(&sum->moves, twin, &sum->calls[node], sizeof(dn_call), false));
-        DN_TRY(dn_moves_send(&sum->moves, twin, &job->call, sizeof(dn_call)));
-    }
-    return is_all_reduce(job) ? begin_chunk(comm, job, &sum->moves) : dn_span_begin_rest(comm, job, number, &all);
+    if (is_all_reduce(job))
+        DN_TRY(sum_chunk_in_node(comm, job));
+    return dn_span_begin_rest(comm, job, number, &all);
 }
 
 static dn_status compare_calls(dn_comm *comm, const dn_job *job, const dn_span_sum *sum)
@@ -611,8 +629,9 @@ dn_status dn_span_go_on(dn_comm *comm, const dn_job *job, uint64_t number, bool 
             DN_TRY(compare_calls(comm, job, sum));
             dn_moves_init(&sum->moves, comm->wire, DN_WAY_BACK, comm->span->number);
             sum->back = true;
+            sum->node = 0;
             if (is_all_reduce(job))
-                DN_TRY(sum_chunk(comm, job, &sum->moves));
+                DN_TRY(sum_piece(comm, job));
         } else if (waits) {
             early = &waited_for;
             DN_TRY(dn_moves_finish_one(&sum->moves));
@@ -635,19 +654,24 @@ dn_status dn_span_end(dn_comm *comm, const dn_job *job)
 
 /* ---- sent ahead ---- */
 
-/* Over the rail of the member, so that its bytes cross once to each node; they lie where its memory would be. */
+/* Over the rail of the member, so that its bytes cross once to each node; they lie where its memory would be. Node by node: who waits
+ * for room has sent what those before it wait for. */
 dn_status dn_comm_send_ahead(dn_comm *comm, dn_comm_chunk chunk, dn_traffic kind, uint64_t *ticket)
 {
     *ticket = 0;
     if (!comm->span)
         return DN_OK;
     dn_moves *moves = &comm->span->ahead;
-    for (int member = 0; member < comm->size; member++)
-        if (!is_here(comm, member) && on_rail(comm, own_node(comm), member) == comm->rank)
-            DN_TRY(receive(comm, moves, kind, member, at(comm, chunk.p, member), chunk.span));
-    for (int node = 0; node < comm->span->nodes.n; node++)
-        if (node != own_node(comm))
-            DN_TRY(send(comm, moves, on_rail(comm, node, comm->rank), chunk.p, chunk.span));
+    for (int node = 0; node < comm->span->nodes.n; node++) {
+        if (node == own_node(comm))
+            continue;
+        for (int i = 0; i < n_members_of(comm, node); i++) {
+            const int member = member_of(comm, node, i);
+            if (on_rail(comm, own_node(comm), member) == comm->rank)
+                DN_TRY(receive(comm, moves, kind, member, at(comm, chunk.p, member), chunk.span));
+        }
+        DN_TRY(send(comm, moves, on_rail(comm, node, comm->rank), chunk.p, chunk.span));
+    }
     *ticket = moves->n;
     return DN_OK;
 }

@@ -425,6 +425,7 @@ void dn_moves_init(dn_moves *moves, dn_wire *wire, dn_way way, int number)
 {
     moves->wire = wire;
     moves->tag = tag_of(way, number);
+    moves->waits = way != DN_WAY_BEGUN && way != DN_WAY_BACK;
     moves->first = moves->n = 0;
 }
 
@@ -473,7 +474,7 @@ dn_status dn_moves_finish_one(dn_moves *m)
 bool dn_moves_have_room(const dn_moves *m, int n, size_t bytes)
 {
     const uint64_t pending = m->n - m->first, more = (uint64_t)n * ((bytes + PIECE - 1) / PIECE);
-    return pending == 0 || pending + more <= DN_MOVES_MAX;
+    return m->waits || pending == 0 || pending + more <= DN_MOVES_MAX;
 }
 
 static dn_status move(dn_moves *m, bool sends, int rank, char *data, size_t bytes, bool counts)

@@ -58,6 +58,7 @@ dn_status dn_wire_put(dn_wire *wire, int rank, uint64_t to, const void *data, si
 typedef struct dn_moves {
     dn_wire *wire;
     int tag;
+    bool waits;        /* for room: all ranks are in the call */
     uint64_t first, n; /* pending: [first, n) of the ring */
     struct {
         int request, rank;
@@ -83,7 +84,7 @@ dn_status dn_wire_send_copy(dn_wire *wire, int rank, int number, const void *dat
 dn_status dn_moves_send(dn_moves *moves, int rank, const void *data, size_t bytes) DN_MUST_USE;
 /** counts: among bytes that were here early. */
 dn_status dn_moves_receive(dn_moves *moves, int rank, void *data, size_t bytes, bool counts) DN_MUST_USE;
-/** Whether n moves of `bytes` each would not have to wait for others before them: if there are any. */
+/** Whether n moves of `bytes` each may begin now. Of what was begun they may not if they had to wait for others before them. */
 bool dn_moves_have_room(const dn_moves *moves, int n, size_t bytes);
 /** Waits for the oldest, or for all that have begun. */
 dn_status dn_moves_finish_one(dn_moves *moves) DN_MUST_USE;

@@ -1,7 +1,8 @@
 /*
  * Every call of dionode/comm.h, in communicators of all kinds, among ranks that another launcher started on one or several
  * nodes (tests/ranks/nodes_runs.py). Numbers are small integers, so sums are exact in any order: the reference is plain
- * arithmetic. With the argument "all" of more counts, in more communicators. Writes one line for what differs, and "right N" with the number of comparisons on rank 0.
+ * arithmetic. With the argument "all" of more counts, in more communicators; with "many" only what is begun, among many nodes.
+ * Writes one line for what differs, and "right N" with the number of comparisons on rank 0.
  */
 #include "dionode/comm.h"
 
@@ -241,6 +242,32 @@ static void begun_and_kept(dn_comm *comm, double *x)
     check(dn_comm_barrier(comm));
 }
 
+/* On more nodes than a rank's moves have room for: who goes on with what was begun waits for nobody, so that all come to the barriers.
+ * Chunks that are exchanged whole, others in pieces, and items. */
+static void begun_among_many(dn_comm *comm, double *x)
+{
+    enum { WHOLE = 3000, PIECES = 60000, ITEMS = 10000, N = WHOLE + PIECES + ITEMS };
+    const int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    uint64_t exchanges[3];
+    size_t first, end;
+    fill(comm, x, N);
+    check(dn_comm_begin_all_reduce(comm, x, WHOLE, DN_F64, DN_SUM, DN_TRAFFIC_GRADIENT, &exchanges[0]));
+    check(dn_comm_begin_all_reduce(comm, x + WHOLE, PIECES, DN_F64, DN_SUM, DN_TRAFFIC_GRADIENT, &exchanges[1]));
+    check(dn_comm_begin_reduce_scatter(comm, x + WHOLE + PIECES, ITEMS, DN_F64, DN_SUM, DN_TRAFFIC_GRADIENT, &exchanges[2]));
+    for (int time = 0; time < 12; time++) {
+        if ((me + time) % 4 == 0)
+            check(dn_comm_advance(comm));
+        check(dn_comm_barrier(comm));
+    }
+    for (int e = 0; e < 3; e++)
+        check(dn_comm_finish(comm, exchanges[e]));
+    for (size_t i = 0; i < WHOLE + PIECES; i++)
+        expect("all-reduce begun among many", comm, i, x[i], reduced(P, DN_SUM, i));
+    dn_comm_chunk_bounds(comm, ITEMS, DN_F64, me, &first, &end);
+    for (size_t i = WHOLE + PIECES + first; i < WHOLE + PIECES + end; i++)
+        expect("reduce-scatter begun among many", comm, i, x[i], reduced(P, DN_SUM, i));
+}
+
 /* ---- copies ---- */
 
 static void copies(dn_comm *comm, double *x, double *y, size_t n)
@@ -367,23 +394,11 @@ static void begin_apart(dn_comm *comm, double *x)
     check(dn_comm_barrier(comm));
 }
 
-int main(int argc, char **argv)
+/* All calls in the world, and some in its parts. */
+static void in_all_communicators(dn_comm *world, double *x, double *y, double *p, double *q)
 {
-    dn_comm *world, *part;
-    void *x, *y;
-    double *p = malloc(MAX_COUNT * sizeof *p), *q = malloc(MAX_COUNT * sizeof *q);
-    all_counts = argc > 1 && strcmp(argv[1], "all") == 0;
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    dn_status status = dn_comm_join(ARENA, 30, &world);
-    if (status != DN_OK || !p || !q) {
-        fprintf(stderr, "%s\n", dn_error_message());
-        return dn_comm_leave(&world, status);
-    }
     const int me = dn_comm_rank(world), P = dn_comm_size(world);
-    check(dn_comm_alloc(world, MAX_COUNT * sizeof(double), &x));
-    check(dn_comm_alloc(world, MAX_COUNT * sizeof(double), &y));
-    if (argc > 1 && strcmp(argv[1], "apart") == 0)
-        begin_apart(world, x);
+    dn_comm *part;
     put_to_next(world, x, MAX_PUT, all_counts ? 100 : 10);
     all_calls(world, x, y, p, q);
     const size_t mark = dn_comm_heap_mark(world);
@@ -412,6 +427,29 @@ int main(int argc, char **argv)
         copies(part, p, q, 130);
         dn_comm_destroy(&part);
     }
+}
+
+int main(int argc, char **argv)
+{
+    dn_comm *world;
+    void *x, *y;
+    double *p = malloc(MAX_COUNT * sizeof *p), *q = malloc(MAX_COUNT * sizeof *q);
+    all_counts = argc > 1 && strcmp(argv[1], "all") == 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    dn_status status = dn_comm_join(ARENA, 30, &world);
+    if (status != DN_OK || !p || !q) {
+        fprintf(stderr, "%s\n", dn_error_message());
+        return dn_comm_leave(&world, status);
+    }
+    const int me = dn_comm_rank(world);
+    check(dn_comm_alloc(world, MAX_COUNT * sizeof(double), &x));
+    check(dn_comm_alloc(world, MAX_COUNT * sizeof(double), &y));
+    if (argc > 1 && strcmp(argv[1], "apart") == 0)
+        begin_apart(world, x);
+    if (argc > 1 && strcmp(argv[1], "many") == 0)
+        begun_among_many(world, x);
+    else
+        in_all_communicators(world, x, y, p, q);
     double totals[2] = {(double)n_compared, (double)n_wrong};
     check(dn_comm_all_reduce_scalars(world, totals, 2, DN_SUM));
     if (me == 0)

@@ -39,6 +39,15 @@ def what_is_begun_unlike_on_another_node_is_told():
 
 
 @case
+def what_is_begun_waits_for_nobody_on_more_nodes_than_moves_have_room_for():
+    """A rank has 64 moves under way: with 34 nodes calls alone are more."""
+    if not FULL:
+        raise Skip("in the long tier")
+    done = run(on_nodes((1,) * 34, [JOINED, "many"]), limit_s=300, env=MPI)
+    expect(done.returncode == 0 and " wrong 0 " in done.stdout, f"{done.returncode} {done.stdout} {done.stderr}")
+
+
+@case
 def a_transport_that_never_starts_or_ends_is_told_after_the_deadline():
     for call, words in (("start", "the start of the transport between nodes did not return within 3 s"),
                         ("finish", "the end of the transport between nodes did not return within 3 s")):
