@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "comm/internal.h"
+#include "shm/wait.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -10,8 +11,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
-
-#define SLICE_S 0.02 /* of a sleep: between signs of life, and until a stop is noticed */
 
 /* ---- text ---- */
 
@@ -86,21 +85,10 @@ void dn_link_carry(dn_comm *comm, dn_traffic kind, uint64_t hops, double bytes)
     c->begun = c->begun > 0 ? c->done : 0; /* one after another */
 }
 
-/* Nobody takes a rank for hung that sleeps here; a stop, or a failure of another rank, ends the sleep. */
 void dn_comm_sleep_until(dn_comm *comm, double end)
 {
-    double start = end > 0 ? dn_clock_s() : 0, now = start;
-    while (now < end && !dn_world_stop_requested(comm->world) && dn_world_check(comm->world) == DN_OK) {
-        double until = fmin(end, now + SLICE_S);
-        struct timespec t = {.tv_sec = (time_t)until};
-        t.tv_nsec = (long)(1e9 * (until - (double)t.tv_sec)) + 1;
-        t.tv_sec += t.tv_nsec / 1000000000;
-        t.tv_nsec %= 1000000000;
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
-        dn_world_touch(comm->world, comm->barrier.ranks[comm->rank]);
-        now = dn_clock_s();
-    }
-    comm->link.slept_s += now - start;
+    if (end > 0)
+        comm->link.slept_s += dn_wait_for_time(comm->world, comm->barrier.ranks[comm->rank], end);
 }
 
 void dn_link_wait(dn_comm *comm)

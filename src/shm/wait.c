@@ -15,6 +15,7 @@
 #define SLEEP_NS       50000000 /* a lost wake-up costs this much, no more */
 #define BRIEF_NS       50000    /* where other nodes are to be answered, */
 #define N_POLLS        4        /* after this many yields; no processor is given back sooner than by sleeping */
+#define SLICE_S        0.02     /* where none are: between signs of life of who sleeps until some time */
 #define LONGEST_STEP_S 0.2      /* between two checks; longer, and this process was not running */
 
 #if defined(__x86_64__)
@@ -157,6 +158,24 @@ dn_status dn_wait_until(dn_world *world, int rank, int awaited, int (*done)(void
     }
     dn_control_set_waiting(world, rank, -1, never, UINT64_MAX);
     return is_done < 0 ? DN_ERR_SYSTEM : status;
+}
+
+double dn_wait_for_time(dn_world *world, int rank, double end_s)
+{
+    const double start_s = dn_clock_s(), slice_s = world->poll ? 1e-9 * BRIEF_NS : SLICE_S;
+    double now_s = start_s;
+    while (now_s < end_s && !dn_world_stop_requested(world) && !dn_control_aborted(world)) {
+        double until = now_s + slice_s < end_s ? now_s + slice_s : end_s;
+        struct timespec t = {.tv_sec = (time_t)until};
+        t.tv_nsec = (long)(1e9 * (until - (double)t.tv_sec)) + 1;
+        t.tv_sec += t.tv_nsec / 1000000000;
+        t.tv_nsec %= 1000000000;
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+        dn_control_poll(world);
+        dn_world_touch(world, rank);
+        now_s = dn_clock_s();
+    }
+    return now_s - start_s;
 }
 
 void dn_wait_post(dn_world *world, int rank, _Atomic uint64_t *word, uint64_t value)

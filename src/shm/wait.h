@@ -27,6 +27,10 @@ dn_status dn_wait_reach(dn_world *world, int rank, int awaited, const _Atomic ui
  * done: > 0 done, 0 not yet, < 0 failed (DN_ERR_SYSTEM without a message). */
 dn_status dn_wait_until(dn_world *world, int rank, int awaited, int (*done)(void *context), void *context) DN_MUST_USE;
 
+/** Sleeps until that time of dn_clock_s, and returns how long it slept. Nobody takes a rank for hung that sleeps here, and it answers
+ * other nodes; a stop, or a failure of another rank, ends the sleep. */
+double dn_wait_for_time(dn_world *world, int rank, double end_s);
+
 /** Whether *word has reached want: dn_wait_reach without waiting, and without noticing failures. */
 static inline bool dn_wait_reached(const _Atomic uint64_t *word, uint64_t want)
 {

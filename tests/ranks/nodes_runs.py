@@ -3,9 +3,10 @@ import os
 import shutil
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from nodes import MODULE, MPI, need_mpi, on_nodes, same_losses, started, train  # noqa: E402
+from nodes import MODULE, MPI, Job, need_mpi, number_of, on_nodes, rank_of, same_losses, started, train  # noqa: E402
 from runs import FULL, PROGRAM, Place, Skip, case, expect, random_tokens, run, tap, wait_until, write_shard  # noqa: E402
 
 EXACT, JOINED, LATE_FOLDER = (os.environ[name] for name in ("DIONODE_F64", "JOINED", "LATE_FOLDER"))
@@ -281,6 +282,26 @@ def a_stop_saves_on_all_nodes_and_the_run_goes_on():
             status = job.ends()
             expect(status == 128 + signal.SIGTERM, f"exit status {status}: {job.told()}")
         stopped_and_resumed(place, job, status)
+
+
+@case
+def who_sleeps_on_a_link_hears_a_stop_of_another_node():
+    """Of 100 s, in the first step."""
+    if not FULL:
+        raise Skip("in the long tier")
+    with Place() as place:
+        job = Job(place, (1, 1), optimizer="adamw", dp_size=2, link_dp="1Gbit:100s")
+        try:
+            wait_until(lambda: all(" optimizer " in run([PROGRAM, "stat", str(pid)]).stdout for pid in job.ranks()) and len(job.ranks()) == 2,
+                       "step")
+            job.pids = sorted(job.ranks(), key=rank_of)
+            job.number = number_of(job.pids[0])
+            time.sleep(1)  # both have got their gradients, and sleep
+            os.kill(job.pids[1], signal.SIGTERM)
+            status = job.ends()
+            expect(status == 128 + signal.SIGTERM, f"exit status {status}: {job.told()}")
+        finally:
+            job.kill()
 
 
 @case
