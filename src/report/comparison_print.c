@@ -69,9 +69,15 @@ static void print_number(double value, const char *format, FILE *out)
     fprintf(out, " %9s", text);
 }
 
-static double outer_lr_of(const dn_comparison *comparison, const dn_contender *c)
+/* Its name and its outer rate; false, and nothing printed, of one that no rate brought to the end. */
+static bool begins_row(const dn_comparison *comparison, const dn_contender *c, FILE *out)
 {
-    return c->trials[c->best * comparison->n_seeds].outer_lr;
+    char name[DN_CONTENDER_NAME];
+    if (c->best == c->n_lrs)
+        return false;
+    fprintf(out, "%-*s", NAME_WIDTH, dn_contender_name(c, name, sizeof name));
+    print_number(c->trials[c->best * comparison->n_seeds].outer_lr, "%g", out);
+    return true;
 }
 
 /* What replicas exchange, and seconds of the steps as measured and on networks. */
@@ -83,11 +89,8 @@ static void print_links(const dn_comparison *comparison, FILE *out)
     fputc('\n', out);
     for (size_t i = 0; i < comparison->n_contenders; i++) {
         const dn_contender *c = &comparison->contenders[i];
-        char name[DN_CONTENDER_NAME];
-        if (c->best == c->n_lrs)
+        if (!begins_row(comparison, c, out))
             continue;
-        fprintf(out, "%-*s", NAME_WIDTH, dn_contender_name(c, name, sizeof name));
-        print_number(outer_lr_of(comparison, c), "%g", out);
         fprintf(out, " %9.3g", c->hops);
         print_number(c->reached ? (double)c->reached : NAN, "%.0f", out);
         for (int link = 0; link < DN_N_LINKS; link++)
@@ -104,11 +107,8 @@ static void print_clients(const dn_comparison *comparison, FILE *out)
             "virtual s", "target s");
     for (size_t i = 0; i < comparison->n_contenders; i++) {
         const dn_contender *c = &comparison->contenders[i];
-        char name[DN_CONTENDER_NAME];
-        if (c->best == c->n_lrs)
+        if (!begins_row(comparison, c, out))
             continue;
-        fprintf(out, "%-*s", NAME_WIDTH, dn_contender_name(c, name, sizeof name));
-        print_number(outer_lr_of(comparison, c), "%g", out);
         fprintf(out, " %9llu", (unsigned long long)c->n_steps);
         print_human(c->client_bytes_down, "B", out);
         print_human(c->client_bytes_up, "B", out);

@@ -46,27 +46,41 @@ static void number_cell(double value, const char *format, FILE *out)
     fputs("</td>", out);
 }
 
-static void write_row(const dn_strategies_page *p, size_t i, FILE *out)
+static void bytes_cell(double bytes, FILE *out)
+{
+    char text[32];
+    fprintf(out, "<td>%s</td>", isnan(bytes) ? "-" : dn_human(bytes, "B", text, sizeof text));
+}
+
+/* The cells up to the validation loss; false, and the row at its end, of one that no rate brought to the end: n_cells stand behind
+ * the name. */
+static bool begins_row(const dn_strategies_page *p, size_t i, int n_cells, FILE *out)
 {
     const dn_contender *c = at(p, i);
-    char bytes[32], state[32], memory[32];
     fprintf(out, "<tr><td>%zu ", i + 1);
     dn_page_text(p->names[i], out);
     fputs("</td>", out);
     if (!won(p, i)) {
-        fprintf(out, "<td class=\"failed\" colspan=\"%d\">no rate brought all runs to their end</td></tr>\n",
-                8 + DN_N_LINKS);
-        return;
+        fprintf(out, "<td class=\"failed\" colspan=\"%d\">no rate brought all runs to their end</td></tr>\n", n_cells);
+        return false;
     }
-    double outer = c->trials[c->best * p->comparison->n_seeds].outer_lr;
-    fprintf(out, "<td>%g%s</td>", c->trials[c->best * p->comparison->n_seeds].lr, c->at_edge ? " *" : "");
-    number_cell(outer, "%g", out);
+    const dn_trial *best = &c->trials[c->best * p->comparison->n_seeds];
+    fprintf(out, "<td>%g%s</td>", best->lr, c->at_edge ? " *" : "");
+    number_cell(best->outer_lr, "%g", out);
     number_cell(c->val_loss.mean, "%.4f", out);
-    fprintf(out, "<td>%s</td>", isnan(c->bytes[0]) ? "-" : dn_human(c->bytes[0], "B", bytes, sizeof bytes));
+    return true;
+}
+
+static void write_row(const dn_strategies_page *p, size_t i, FILE *out)
+{
+    const dn_contender *c = at(p, i);
+    if (!begins_row(p, i, 8 + DN_N_LINKS, out))
+        return;
+    bytes_cell(c->bytes[0], out);
     number_cell(full_bytes(p) / c->bytes[0], "%.3g", out);
     number_cell(c->hops, "%.3g", out);
-    fprintf(out, "<td>%s</td>", isnan(c->state_bytes) ? "-" : dn_human(c->state_bytes, "B", state, sizeof state));
-    fprintf(out, "<td>%s</td>", isnan(c->memory_bytes) ? "-" : dn_human(c->memory_bytes, "B", memory, sizeof memory));
+    bytes_cell(c->state_bytes, out);
+    bytes_cell(c->memory_bytes, out);
     for (int link = 0; link < DN_N_LINKS; link++)
         number_cell(c->link_s[link], "%.4g", out);
     number_cell(c->reached ? (double)c->reached : NAN, "%.0f", out);
@@ -98,21 +112,11 @@ static void write_table(const dn_strategies_page *p, FILE *out)
 static void write_client_row(const dn_strategies_page *p, size_t i, FILE *out)
 {
     const dn_contender *c = at(p, i);
-    char down[32], up[32];
-    fprintf(out, "<tr><td>%zu ", i + 1);
-    dn_page_text(p->names[i], out);
-    fputs("</td>", out);
-    if (!won(p, i)) {
-        fputs("<td class=\"failed\" colspan=\"8\">no rate brought all runs to their end</td></tr>\n", out);
+    if (!begins_row(p, i, 8, out))
         return;
-    }
-    const dn_trial *best = &c->trials[c->best * p->comparison->n_seeds];
-    fprintf(out, "<td>%g%s</td>", best->lr, c->at_edge ? " *" : "");
-    number_cell(best->outer_lr, "%g", out);
-    number_cell(c->val_loss.mean, "%.4f", out);
     fprintf(out, "<td>%llu</td>", (unsigned long long)c->n_steps);
-    fprintf(out, "<td>%s</td>", isnan(c->client_bytes_down) ? "-" : dn_human(c->client_bytes_down, "B", down, sizeof down));
-    fprintf(out, "<td>%s</td>", isnan(c->client_bytes_up) ? "-" : dn_human(c->client_bytes_up, "B", up, sizeof up));
+    bytes_cell(c->client_bytes_down, out);
+    bytes_cell(c->client_bytes_up, out);
     number_cell(c->virtual_s, "%.4g", out);
     number_cell(c->reached_s, "%.4g", out);
     fputs("</tr>\n", out);
