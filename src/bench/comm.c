@@ -13,6 +13,7 @@
 #include "comm/world.h"
 #include "device/device.h"
 #include "device/devices.h"
+#include "device/place.h"
 #include "dionode/launch.h"
 #include "dionode/version.h"
 #include "launch/nodes.h"
@@ -162,6 +163,7 @@ dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_workers, cha
         dn_topo_destroy(&topo);
     }
     DN_TRY(dn_topo_create(n_workers, &topo));
+    dn_device_place(options->device, topo);
     dn_status status = launch(options, topo, argv, signal_out);
     dn_topo_destroy(&topo);
     return status;

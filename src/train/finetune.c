@@ -2,6 +2,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "device/device.h"
+#include "device/place.h"
 #include "dionode/launch.h"
 #include "dionode/topo.h"
 #include "train/clients.h"
@@ -352,6 +353,7 @@ dn_status dn_finetune_launch(const dn_finetuning *what, int n_workers, char *con
     if (status == DN_OK)
         status = dn_topo_create(n_workers, &topo);
     if (status == DN_OK) {
+        dn_device_place(plan->config.device, topo);
         const dn_launch_spec spec = {
             .topo = topo, .argv = argv, .arena_bytes = plan->arena_bytes, .deadline_s = plan->config.timeout_s};
         dn_topo_warn(topo);

@@ -10,6 +10,7 @@
 #include "base/size.h"
 #include "compute/kernels.h"
 #include "device/device.h"
+#include "device/place.h"
 #include "dionode/launch.h"
 #include "dionode/tokenizer.h"
 #include "formats/hf.h"
@@ -424,6 +425,7 @@ dn_status dn_generate_launch(const dn_generation *what, int n_workers, char *con
     DN_TRY(check(what));
     DN_TRY(dn_loaded_model_plan(&plan, what->run, n_workers, (size_t)what->n_samples));
     DN_TRY(dn_topo_create(n_workers, &topo));
+    dn_device_place(plan.config.device, topo);
     const dn_launch_spec spec = {.topo = topo,
                                  .argv = argv,
                                  .arena_bytes = dn_size_add(plan.model_bytes, dn_mesh_heap_bytes(plan.mesh)),

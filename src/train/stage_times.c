@@ -6,6 +6,7 @@
 #include "comm/world.h"
 #include "compute/kernels.h"
 #include "device/device.h"
+#include "device/place.h"
 #include "dionode/launch.h"
 #include "dionode/train.h"
 #include "model/instance.h"
@@ -186,6 +187,7 @@ dn_status dn_train_measure_stages(const dn_config *config, const int size[DN_N_A
     dn_topo *topo;
     DN_TRY(plan_links(config, size, &plan));
     DN_TRY(dn_topo_create(dn_axes_size(size, DN_ALL_AXES), &topo));
+    dn_device_place(config->device, topo);
     const dn_launch_spec spec = {.topo = topo, .argv = argv, .arena_bytes = plan.arena_bytes, .deadline_s = config->timeout_s};
     dn_status status = dn_launch(&spec, signal_out);
     dn_topo_destroy(&topo);

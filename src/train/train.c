@@ -9,10 +9,9 @@
 #include "base/printable.h"
 #include "checkpoint/checkpoint.h"
 #include "data/tokens.h"
-#include "device/device.h"
+#include "device/place.h"
 #include "dionode/launch.h"
 #include "shm/limits.h"
-#include "topo/gpus.h"
 #include "train/init.h"
 #include "train/stored_run.h"
 
@@ -100,17 +99,6 @@ static dn_status check_islands(const dn_plan *plan, const dn_topo *topo)
     return dn_strategy_place_islands(plan->strategy, &config, plan->mesh, domains, nodes);
 }
 
-/* Workers run beside their GPUs. CUDA is asked to number these by their places on the bus, as is done here. */
-static void place_by_gpus(const dn_config *config, dn_topo *topo)
-{
-    int nodes[DN_MAX_RANKS];
-    if (strcmp(config->device, dn_device_cuda.name) != 0 || !dn_topo_machine(topo)->this_system)
-        return;
-    setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID", false);
-    if (strcmp(getenv("CUDA_DEVICE_ORDER"), "PCI_BUS_ID") == 0)
-        dn_topo_prefer(topo, nodes, dn_topo_gpu_nodes("", getenv("CUDA_VISIBLE_DEVICES"), nodes, DN_MAX_RANKS));
-}
-
 dn_status dn_train_observed(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
                             const dn_train_observer *observer, int *signal_out)
 {
@@ -119,7 +107,7 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
     if (!n)
         DN_TRY(dn_plan_mesh(config, &n));
     DN_TRY(dn_topo_create(n, &topo));
-    place_by_gpus(config, topo);
+    dn_device_place(config->device, topo);
     dn_plan plan;
     dn_lock lock = {0};
     size_t existing = dn_dir_existing(config->checkpoint_dir);

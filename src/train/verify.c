@@ -6,6 +6,7 @@
 #include "comm/world.h"
 #include "compute/kernels.h"
 #include "device/device.h"
+#include "device/place.h"
 #include "dionode/launch.h"
 #include "dionode/train.h"
 #include "launch/nodes.h"
@@ -389,6 +390,7 @@ static dn_status launch(const dn_config *config, const dn_verification *what, bo
         return dn_launch_nodes(what->nodes, wide ? program : NULL, argv, parent);
     *parent = getpid();
     DN_TRY(dn_topo_create(options.max_ranks, &topo));
+    dn_device_place(config->device, topo);
     size_t bytes = dn_verify_heap_bytes(&options, options.max_ranks);
     dn_launch_spec spec = {.topo = topo,
                            .program = wide ? program : NULL,

@@ -1,5 +1,6 @@
 /* Workers beside their GPUs, on machines that are not here. */
 #include "topo/gpus.h"
+#include "device/place.h"
 #include "support/scratch.h"
 #include "support/tests.h"
 
@@ -77,11 +78,30 @@ static void workers_are_placed_beside_their_gpus(void **state)
     places_are(2, (int[]){-1, 0}, 2, "0-3 4-7 ");
 }
 
+/* What a launcher does of it: workers number GPUs as it did, unless the user numbers them. */
+static void workers_are_told_to_number_gpus_by_the_bus(void **state)
+{
+    (void)state;
+    dn_topo *topo;
+    assert_int_equal(dn_topo_create(1, &topo), DN_OK);
+    unsetenv("CUDA_DEVICE_ORDER");
+    dn_device_place("cpu", topo);
+    assert_null(getenv("CUDA_DEVICE_ORDER"));
+    dn_device_place("cuda", topo);
+    assert_string_equal(getenv("CUDA_DEVICE_ORDER"), "PCI_BUS_ID");
+    setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST", 1);
+    dn_device_place("cuda", topo);
+    assert_string_equal(getenv("CUDA_DEVICE_ORDER"), "FASTEST_FIRST");
+    unsetenv("CUDA_DEVICE_ORDER");
+    dn_topo_destroy(&topo);
+}
+
 TESTS(topo_gpus)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gpus_are_found_in_the_order_of_the_bus),
         cmocka_unit_test(workers_are_placed_beside_their_gpus),
+        cmocka_unit_test(workers_are_told_to_number_gpus_by_the_bus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
