@@ -180,6 +180,8 @@ DN_API int dn_generate_worker(const dn_generation *what, const dn_generation_out
 /* What hypervectors are made of: the bytes of a text, by threes; numbers in it, by place and level; a model's outputs. */
 #define DN_FINETUNE_ENCODERS "ngram|record|features"
 
+#define DN_PROMPT_LAYERS_AUTO (-1.)
+
 typedef struct dn_finetuning {
     const char *run;    /* folder of a run, or a checkpoint; a Hugging Face folder; llm.c's model file; NULL: none, where the
                            way needs none */
@@ -187,7 +189,8 @@ typedef struct dn_finetuning {
     const char *how;    /* one of DN_FINETUNE_HOWS */
     const char *const *assignments; /* [n] "key=value": of the optimizer, its schedule, batches, adapters, mesh, strategy, clients, seed */
     size_t n;
-    double prompt_layers; /* of prompt: the share of blocks, one at least, that get prompts, chosen by their outputs; 0, 1: all */
+    double prompt_layers; /* of prompt: the share of blocks, one at least, that get prompts, chosen by their outputs; 0, 1: all;
+                             DN_PROMPT_LAYERS_AUTO: clients find it from the curvature of their loss */
     /* of hdc: */
     const char *encoder;        /* one of DN_FINETUNE_ENCODERS */
     int64_t dimensions, rounds; /* signs of a hypervector; of retraining */

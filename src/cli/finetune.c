@@ -63,7 +63,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->what.rounds = cli_integer("--rounds", arg, 0, 1000000);
         return 0;
     case OPTION_PROMPT_LAYERS:
-        a->what.prompt_layers = cli_number("--prompt-layers", arg, 1e-6, 1);
+        a->what.prompt_layers = strcmp(arg, "auto") == 0 ? DN_PROMPT_LAYERS_AUTO : cli_number("--prompt-layers", arg, 1e-6, 1);
         return 0;
     case OPTION_CLIENTS:
         snprintf(a->clients, sizeof a->clients, "clients=%lld", cli_integer("--clients", arg, 1, 1 << 16));
@@ -145,7 +145,7 @@ int cli_finetune(int argc, char **argv, char **command_line)
         {"encoder", OPTION_ENCODER, "WHAT", 0, "hdc: hypervectors of " DN_FINETUNE_ENCODERS " (default ngram)", 0},
         {"dimensions", OPTION_DIMENSIONS, "D", 0, "hdc: signs of a hypervector (default 10000)", 0},
         {"rounds", OPTION_ROUNDS, "N", 0, "hdc: of retraining (default 20)", 0},
-        {"prompt-layers", OPTION_PROMPT_LAYERS, "SHARE", 0, "prompt: share of the blocks that get prompts, chosen by their outputs (default 1)", 0},
+        {"prompt-layers", OPTION_PROMPT_LAYERS, "SHARE|auto", 0, "prompt: share of the blocks that get prompts, chosen by their outputs (default 1); auto: clients find it from the curvature of their loss", 0},
         {"clients", OPTION_CLIENTS, "N", 0, "Virtual clients that have the texts, by strategy=fedavg or another of clients", 0},
         {"np", OPTION_NP, "N", 0, "Workers (1), by dp_size, fs_size and tp_size", 0},
         {"way", OPTION_WAY, "WAY", OPTION_HIDDEN, NULL, 0},

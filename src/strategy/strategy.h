@@ -47,6 +47,7 @@ enum { DN_STRATEGY_STATES_MAX = 4, DN_STRATEGY_EXCHANGES_MAX = 3, DN_STRATEGY_PR
 #define DN_STREAM_ROWS     (UINT64_C(4) << 32)
 #define DN_STREAM_POWERSGD (UINT64_C(5) << 32)
 #define DN_STREAM_CLIENTS  (UINT64_C(6) << 32)
+#define DN_STREAM_CURVATURE (UINT64_C(7) << 32)
 
 /* When replicas exchange. */
 typedef enum dn_strategy_family { DN_ON_WHOLE_MESH, DN_BEFORE_RULE, DN_INSTEAD_OF_RULE, DN_AFTER_RULE, DN_OF_CLIENTS } dn_strategy_family;

@@ -10,6 +10,7 @@
 #include "train/finetune.h"
 #include "train/init.h"
 #include "train/prompt_layers.h"
+#include "train/prompt_share.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -175,9 +176,17 @@ static dn_status count_steps(dn_finetune_run *t, const dn_tuning *tuning)
     return DN_OK;
 }
 
+static dn_status show_life(void *context, bool together)
+{
+    dn_finetune_run *t = context;
+    (void)together;
+    return dn_comm_tick(t->model.comm, 0, "fine-tuning");
+}
+
 static dn_status open_model(dn_finetune_run *t, const dn_tuning *tuning)
 {
     DN_TRY(dn_loaded_model_tune(&t->model, &t->config, tuning, t->comm));
+    dn_model_on_progress(t->model.instance.model, show_life, t);
     size_t B = t->model.plan.micro_batch, tokens = B * t->texts.most;
     t->inputs = calloc(tokens, sizeof *t->inputs);
     t->targets = calloc(tokens, sizeof *t->targets);
@@ -227,24 +236,56 @@ static dn_tuning tuning_to_choose(const dn_tuning *tuning)
 
 static bool chooses_blocks(const dn_finetune_run *t, const dn_tuning *tuning)
 {
-    return tuning->prompt > 0 && t->what->prompt_layers > 0 && t->what->prompt_layers < 1;
+    return tuning->prompt > 0 && t->what->prompt_layers != 0 && t->what->prompt_layers < 1;
 }
 
-/* *tuning: with prompts in these blocks alone. Models are opened one after the other. *exchanged: bytes of clients, which send scores of
- * all blocks but the last, and get as many bits as there may be blocks. */
-static dn_status choose_blocks(dn_finetune_run *t, dn_tuning *tuning, double *exchanged)
+/* What is found out with a model that is opened for it, before the one that learns. */
+typedef struct choice {
+    double share;      /* of blocks that get prompts */
+    uint64_t left_out; /* the others, one bit each */
+    dn_finetuned *out; /* counts what clients exchange for it */
+} choice;
+
+static dn_status before(dn_finetune_run *t, const dn_tuning *tuning, dn_status (*find_out)(dn_finetune_run *t, choice *x), choice *x)
 {
-    const dn_tuning plain = tuning_to_choose(tuning);
     size_t mark = t->comm ? dn_comm_heap_mark(t->comm) : 0;
-    dn_status status = open_model(t, &plain);
+    dn_status status = open_model(t, tuning);
     if (status == DN_OK)
-        status = dn_prompt_choose(t, &tuning->unprompted);
-    *exchanged = sizeof(double) * (double)t->model.plan.spec.L * t->n_clients;
+        status = find_out(t, x);
     close_model(t);
     if (status != DN_OK)
         return status;
     t->model = (dn_loaded_model){0};
     return t->comm ? dn_comm_heap_release(t->comm, mark) : DN_OK;
+}
+
+/* Clients send a number each. */
+static dn_status find_share(dn_finetune_run *t, choice *x)
+{
+    DN_TRY(dn_finetune_clients(t, dn_min((uint64_t)t->config.num_iterations, DN_SHARE_VERSIONS), x->out));
+    DN_TRY(dn_prompt_measure_share(t, &x->share));
+    x->out->exchanged += sizeof(double) * (double)t->n_clients;
+    dn_log(DN_LOG_INFO, "prompts in %.3g of the blocks, by the loss's curvature", x->share);
+    return DN_OK;
+}
+
+/* Clients send scores of all blocks but the last, and get as many bits as there may be blocks. */
+static dn_status find_blocks(dn_finetune_run *t, choice *x)
+{
+    x->out->exchanged += sizeof(double) * (double)t->model.plan.spec.L * t->n_clients;
+    return dn_prompt_choose(t, x->share, &x->left_out);
+}
+
+/* *tuning, of prompts in all blocks: with prompts in those alone that are chosen. */
+static dn_status choose_blocks(dn_finetune_run *t, dn_tuning *tuning, dn_finetuned *out)
+{
+    choice x = {.share = t->what->prompt_layers, .out = out};
+    const dn_tuning plain = tuning_to_choose(tuning);
+    if (x.share == DN_PROMPT_LAYERS_AUTO)
+        DN_TRY(before(t, tuning, find_share, &x));
+    DN_TRY(before(t, &plain, find_blocks, &x));
+    tuning->unprompted = x.left_out;
+    return DN_OK;
 }
 
 /* All that is read before there is a model: texts, and what is trained, and how; *needs: whether there is to be one. */
@@ -257,8 +298,11 @@ static dn_status prepare(dn_finetune_run *t, const way *w, dn_tuning *tuning, bo
     *needs = w->learn == dn_finetune_learn || strcmp(t->what->encoder, "features") == 0;
     if (t->config.clients)
         DN_TRY(dn_finetune_deal(t));
-    if (!(t->what->prompt_layers >= 0 && t->what->prompt_layers <= 1))
-        return dn_fail(DN_ERR_CONFIG, "--prompt-layers is the share of blocks that get prompts: above 0, up to 1");
+    bool by_curvature = t->what->prompt_layers == DN_PROMPT_LAYERS_AUTO;
+    if (!by_curvature && !(t->what->prompt_layers >= 0 && t->what->prompt_layers <= 1))
+        return dn_fail(DN_ERR_CONFIG, "--prompt-layers is the share of blocks that get prompts: above 0, up to 1; or auto");
+    if (by_curvature && tuning->prompt > 0 && !t->config.clients)
+        return dn_fail(DN_ERR_CONFIG, "--prompt-layers auto: clients find the share; add --clients N, or say a share");
     if (!*needs)
         return DN_OK;
     if (!t->what->run)
@@ -279,7 +323,7 @@ static dn_status tune(dn_finetune_run *t, const way *w, dn_finetuned *out)
     *out = (dn_finetuned){.n_classes = t->labels.n_classes, .n_train = t->n_train, .n_test = t->n_test, .at_once = NAN};
     DN_TRY(largest_class(t, &out->largest));
     if (chooses_blocks(t, &tuning))
-        DN_TRY(choose_blocks(t, &tuning, &out->exchanged));
+        DN_TRY(choose_blocks(t, &tuning, out));
     if (needs)
         DN_TRY(open_model(t, &tuning));
     out->n_cut = t->texts.n_cut;
@@ -322,15 +366,15 @@ static dn_status plan_launch(dn_finetune_run *t, const way *w, dn_plan *plan)
     dn_tuning tuning;
     bool needs;
     DN_TRY(prepare(t, w, &tuning, &needs));
-    size_t before = 0;
+    size_t to_choose = 0;
     if (chooses_blocks(t, &tuning)) {
         const dn_tuning plain = tuning_to_choose(&tuning);
         DN_TRY(dn_plan_tuning(&t->config, &plain, t->n_workers, plan));
-        before = plan->arena_bytes;
+        to_choose = plan->arena_bytes;
     }
     if (needs) {
         DN_TRY(dn_plan_tuning(&t->config, &tuning, t->n_workers, plan));
-        plan->arena_bytes = dn_max(plan->arena_bytes, before);
+        plan->arena_bytes = dn_max(plan->arena_bytes, to_choose);
         return DN_OK;
     }
     *plan = (dn_plan){.config = t->config, .arena_bytes = SMALL_HEAP};

@@ -40,8 +40,9 @@ dn_status dn_finetune_deal(dn_finetune_run *run) DN_MUST_USE;
  * classes. Collective. Errors: DN_ERR_NUMERIC; of the model and the communicator; DN_FINETUNE_STOPPED. */
 dn_status dn_finetune_learn(dn_finetune_run *run, dn_finetuned *out) DN_MUST_USE;
 
-/** Versions of clients, num_iterations of them. Collective. Errors: as dn_clients_step; DN_FINETUNE_STOPPED. */
-dn_status dn_finetune_clients(dn_finetune_run *run, dn_finetuned *out) DN_MUST_USE;
+/** The first n_versions <= num_iterations of clients; out->exchanged and n_rounds count on. Collective. Errors: as dn_clients_step;
+ * DN_FINETUNE_STOPPED. */
+dn_status dn_finetune_clients(dn_finetune_run *run, uint64_t n_versions, dn_finetuned *out) DN_MUST_USE;
 
 /** Hyperdimensional computing: encodes all rows, adds them up by class, retrains. Fills all of *out but counts of texts and classes.
  * Collective. Errors: DN_ERR_DATA a text that is no record of as many numbers as the first; DN_ERR_CONFIG; DN_ERR_MEMORY; of the model;

@@ -55,9 +55,8 @@ static dn_status agree(void *context)
     return dn_finetune_pass_on(x->run);
 }
 
-static dn_status make_versions(dn_finetune_run *run, dn_clients *server, dn_finetuned *out)
+static dn_status make_versions(dn_finetune_run *run, dn_clients *server, uint64_t n, dn_finetuned *out)
 {
-    uint64_t n = (uint64_t)run->model.plan.config.num_iterations;
     DN_TRY(dn_clients_begin(server));
     for (uint64_t version = 0; version < n; version++) {
         double loss;
@@ -71,14 +70,14 @@ static dn_status make_versions(dn_finetune_run *run, dn_clients *server, dn_fine
     return DN_OK;
 }
 
-dn_status dn_finetune_clients(dn_finetune_run *run, dn_finetuned *out)
+dn_status dn_finetune_clients(dn_finetune_run *run, uint64_t n_versions, dn_finetuned *out)
 {
     clients x = {.run = run, .batch = calloc((size_t)run->model.plan.config.batch_size, sizeof *x.batch)};
     const dn_client_work work = {.rows = rows, .rates = rates, .gradient = gradient, .wait = wait, .agree = agree, .context = &x};
     dn_clients *server = NULL;
     dn_status status = x.batch ? dn_clients_open(&run->model.instance, &work, &server) : dn_fail(DN_ERR_MEMORY, "no memory for a batch");
     if (status == DN_OK)
-        status = make_versions(run, server, out);
+        status = make_versions(run, server, n_versions, out);
     dn_clients_close(&server);
     free(x.batch);
     return status;

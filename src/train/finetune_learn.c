@@ -47,13 +47,6 @@ dn_status dn_finetune_pass_on(dn_finetune_run *t)
     return stop > 0 ? DN_FINETUNE_STOPPED : DN_OK;
 }
 
-static dn_status show_life(void *context, bool together)
-{
-    dn_finetune_run *t = context;
-    (void)together;
-    return dn_comm_tick(t->model.comm, 0, "fine-tuning");
-}
-
 /* Gradients of the mean loss over rows [n], this worker's part, and *loss, that mean. */
 static dn_status gradient(dn_finetune_run *t, const uint32_t *rows, size_t n, double *loss)
 {
@@ -141,10 +134,9 @@ dn_status dn_finetune_learn(dn_finetune_run *t, dn_finetuned *out)
     out->n_trained = plan->n_trained_elements;
     out->bytes = plan->n_trained_elements * sizeof(dn_real);
     out->memory = plan->arena_bytes + plan->private_bytes;
-    dn_model_on_progress(t->model.instance.model, show_life, t);
     double started = dn_clock_s();
     if (plan->strategy->clients)
-        DN_TRY(dn_finetune_clients(t, out));
+        DN_TRY(dn_finetune_clients(t, (uint64_t)plan->config.num_iterations, out));
     for (uint64_t step = 0; step < (uint64_t)plan->config.num_iterations && !plan->strategy->clients; step++)
         DN_TRY(train_step(t, step));
     out->seconds = dn_clock_s() - started;

@@ -5,9 +5,9 @@
  *
  *     sum_j ln(e_j + c) + 1 / (e_j + c),  c = 1e-5,      which is ln det(K + c I) + trace (K + c I)^-1
  *
- * averaged over clients by their texts. Prompts go to the blocks of the highest scores. As in that code the last block has none, and so 0:
- * it comes last. This project's choices: a client's batch is of its first texts; how many blocks are chosen is said, and not found
- * from the loss's curvature.
+ * averaged over clients by their texts. Prompts go to the blocks of the highest scores: so many as are asked for, or as the loss's curvature
+ * says (train/prompt_share.h). As in that code the last block has none, and so 0: it comes last. This project's choice: a client's batch is of
+ * its first texts.
  */
 #include "train/prompt_layers.h"
 
@@ -120,7 +120,7 @@ static void tell(const double *scores, size_t L, uint64_t left_out)
     dn_log(DN_LOG_INFO, "prompts in blocks %s of %zu, by their scores", text, L);
 }
 
-dn_status dn_prompt_choose(dn_finetune_run *t, uint64_t *left_out)
+dn_status dn_prompt_choose(dn_finetune_run *t, double share_of_blocks, uint64_t *left_out)
 {
     const dn_spec *spec = &t->model.plan.spec;
     if (spec->L > DN_PROMPT_BLOCKS)
@@ -135,7 +135,7 @@ dn_status dn_prompt_choose(dn_finetune_run *t, uint64_t *left_out)
             scores[l] += share * each[client * L + l];
     }
     if (status == DN_OK) {
-        *left_out = dn_prompt_left_out(scores, L, t->what->prompt_layers);
+        *left_out = dn_prompt_left_out(scores, L, share_of_blocks);
         tell(scores, L, *left_out);
     }
     free(each);

@@ -17,10 +17,10 @@ double dn_prompt_score(double *products, size_t B);
 uint64_t dn_prompt_left_out(const double *scores, size_t L, double share);
 
 /**
- * *left_out: the blocks that get no prompt, one bit each, of what->prompt_layers. The model is opened without prompts, and with room
+ * *left_out: the blocks that get no prompt, one bit each, where that share of all gets some. The model is opened without prompts, and with room
  * for what its blocks put out. Each client takes a batch of its first texts, or, without clients, all workers one of the first of all;
  * scores are averaged by clients' texts. The same on all workers, whatever their number. Collective. Errors: as of a pass.
  */
-dn_status dn_prompt_choose(dn_finetune_run *run, uint64_t *left_out) DN_MUST_USE;
+dn_status dn_prompt_choose(dn_finetune_run *run, double share, uint64_t *left_out) DN_MUST_USE;
 
 #endif

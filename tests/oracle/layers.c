@@ -1,8 +1,9 @@
-/* Scores of layers from outputs of a batch, and which layers they choose, against layers.txt, which layers_oracle.py wrote: in numpy, by
- * eigenvalues. */
+/* Scores of layers from outputs of a batch, which layers they choose, and which share of them a spectrum does, against layers.txt, which
+ * layers_oracle.py wrote: in numpy, by eigenvalues. */
 #include "support/close.h"
 #include "support/tests.h"
 #include "train/prompt_layers.h"
+#include "train/prompt_share.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -55,7 +56,24 @@ static void compare_choices(FILE *file)
     }
 }
 
-static void scores_and_choices_are_the_oracles(void **state)
+static void compare_shares(FILE *file)
+{
+    double nodes[32], weights[32];
+    size_t n = (size_t)number(file), k;
+    assert_true(n > 5);
+    for (; n > 0; n--) {
+        k = (size_t)number(file);
+        double want = number(file);
+        assert_true(k <= 32);
+        for (size_t i = 0; i < k; i++)
+            nodes[i] = number(file);
+        for (size_t i = 0; i < k; i++)
+            weights[i] = number(file);
+        assert_close(dn_prompt_share(nodes, weights, k), want, 1e-12);
+    }
+}
+
+static void scores_choices_and_shares_are_the_oracles(void **state)
 {
     FILE *file = fopen(ORACLE_DIR "/layers.txt", "r");
     size_t n;
@@ -68,6 +86,9 @@ static void scores_and_choices_are_the_oracles(void **state)
     assert_int_equal(fscanf(file, " %15s", word), 1);
     assert_string_equal(word, "choices");
     compare_choices(file);
+    assert_int_equal(fscanf(file, " %15s", word), 1);
+    assert_string_equal(word, "shares");
+    compare_shares(file);
     fclose(file);
 }
 
@@ -83,7 +104,7 @@ static void unlike_outputs_score_low_and_alike_ones_high(void **state)
 TESTS(layers)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scores_and_choices_are_the_oracles),
+        cmocka_unit_test(scores_choices_and_shares_are_the_oracles),
         cmocka_unit_test(unlike_outputs_score_low_and_alike_ones_high),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import struct
 import subprocess
@@ -290,8 +291,35 @@ def blocks_that_get_prompts_are_chosen_and_all_else_has_none():
             expect("prompts in blocks 0 (" in done.stderr and " of 2," in done.stderr, done.stderr)  # the last one has no score
             said.append((row["accuracy"], done.stderr.splitlines()[-1]))
         expect(said[0] == said[1], f"on one worker and on two: {said}")
-        done = finetune(place, model, "--how", "prompt", "--prompt-layers", "1.5")
-        expect(done.returncode == 2 and "--prompt-layers" in done.stderr, f"{done.returncode}: {done.stderr}")
+        for share in ("1.5", "auto"):  # the latter is found by clients
+            done = finetune(place, model, "--how", "prompt", "--prompt-layers", share)
+            expect(done.returncode == 2 and "--prompt-layers" in done.stderr, f"{done.returncode}: {done.stderr}")
+
+
+def share_by_curvature(program, np):
+    """That clients find, after three versions of prompts in both blocks, and the accuracy; what they exchange is checked."""
+    with Place() as place:
+        write_labels(place, 100)
+        done = run([program, "train", "--np", "1", place.config(num_iterations=2, vocab_size=256, sequence_length=16)])
+        expect(done.returncode == 0, done.stderr)
+        done = run([program, "finetune", place.file("run"), "--labels", place.file("labels.tsv"), "--how", "prompt", "--json", "--clients", "4",
+                    "--np", np, "--prompt-layers", "auto", "strategy=fedavg", "client_fraction=0.5", "num_iterations=3"], preexec_fn=one_processor)
+    expect(done.returncode == 0, done.stderr)
+    row, share = json.loads(done.stdout), float(re.search(r"prompts in (\S+) of the blocks, by the loss's curvature", done.stderr)[1])
+    all_blocks, chosen = ((4 if program == PROGRAM else 8) * (3 * 32 + n * 2 * 20 * 32) for n in (2, max(round(2 * share), 1)))
+    expect(row["rounds"] == 6 and row["bytes"] == chosen, f"{share} of two blocks: {row}")
+    expect(row["exchanged"] == 3 * 2 * 2 * (all_blocks + chosen) + 4 * 8 + 4 * 8 * 2, str(row))  # versions to two clients and back
+    return share, row["accuracy"]
+
+
+@case
+def the_share_of_blocks_is_the_curvature_s_on_any_number_of_workers_and_in_any_precision():
+    one, two = share_by_curvature(PROGRAM, "1"), share_by_curvature(PROGRAM, "2")
+    expect(one == two, f"on one worker and on two: {one}, {two}")
+    expect(0 < one[0] < 1, f"a loss that is curved in some directions: {one}")
+    if FULL:  # differences a thousandth as long
+        precise = share_by_curvature(PRECISE, "1")
+        expect(abs(one[0] - precise[0]) < 0.02, f"in float and double: {one[0]}, {precise[0]}")
 
 
 tap()
