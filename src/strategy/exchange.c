@@ -94,10 +94,11 @@ static bool find_due(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
     return any;
 }
 
-/* What is taken up later, and as long as all know. */
+/* What all read, and as long as all know: to other nodes as soon as it is there. Whoever asked for it, message by message, would wait
+ * for each until its owner waits, too. */
 static bool is_sent_ahead(const dn_exchange_run *e)
 {
-    return e->delay > 0 && e->row->pattern == DN_GATHER && !e->row->varies;
+    return e->row->pattern == DN_GATHER && !e->row->varies;
 }
 
 static dn_status send_ahead(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)

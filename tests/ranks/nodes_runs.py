@@ -245,6 +245,29 @@ def what_is_taken_up_later_is_sent_ahead_between_nodes():
 
 
 @case
+def messages_that_all_read_cross_once_to_each_node():
+    """DeMo's and SparseLoCo's: rank 0 receives what the rank of its rail sends, and reads the other's where its node-mate received it.
+    Losses are those of one node, bits those of any other order of messages."""
+    if not FULL:
+        raise Skip("in the long tier")
+    for strategy in ({"strategy": "demo"}, {"strategy": "sparseloco", "sync_every": 2}):
+        settings = {"optimizer": "adamw", "dp_size": 4, "hash_every": 0, "num_iterations": 6, **strategy}
+        with Place() as place:
+            done = train(place, (2, 2), program=EXACT, **settings)
+            expect(done.returncode == 0, f"{strategy}: {done.returncode} {done.stderr}")
+            for x in place.metrics():
+                expect(x["bytes_network"] == x["bytes_delta"], f"{strategy}: {x['bytes_network']} bytes of {x['bytes_delta']}")
+            expect(any(x["bytes_network"] for x in place.metrics()), f"{strategy}: nothing crossed")
+            done = run([EXACT, "train", "--np", "4", place.config(checkpoint_dir=place.file("one"), **settings)], limit_s=240)
+            expect(done.returncode == 0, done.stderr)
+            same_losses(place.metrics("one"), place.metrics(), str(strategy))
+            done = run(on_nodes((2, 2), [EXACT, "train", place.config(checkpoint_dir=place.file("late"), **settings)]), env=late(), limit_s=400)
+            expect(done.returncode == 0, f"late, {strategy}: {done.returncode} {done.stderr}")
+            losses = [[x["loss"] for x in place.metrics(name)] for name in ("run", "late")]
+            expect(losses[0] == losses[1], f"late, {strategy}: {losses}")
+
+
+@case
 def means_that_are_taken_up_later_are_formed_meanwhile_and_checkpoints_hold_each_message():
     """What begins in one step has the same bytes as what is gathered when it ends, of the same fragment. Checkpoints between the two
     change nothing in the run that goes on, nor in one that begins with them."""
