@@ -114,8 +114,8 @@ static dn_status open_tables(dn_strategy_run *r)
         e->last = calloc(n, sizeof *e->last);
         e->probe = calloc(e->n_probe + 1, sizeof *e->probe);
         e->mesh = &r->scopes[e->row->scope];
-        e->bucket = dn_bucket_of(e->mesh, DN_REAL);
-        e->inside = dn_bucket_of(&r->scopes[DN_SCOPE_ISLAND], DN_REAL);
+        e->now = e->early =
+            (dn_mean_lists){dn_bucket_of(e->mesh, DN_REAL), dn_bucket_of(&r->scopes[DN_SCOPE_ISLAND], DN_REAL)};
         known = known && e->messages && e->tensors && e->last && e->probe;
     }
     if (known && r->blocks && r->shares && r->share_at && r->tensors && r->squares && r->equal && r->numbers)
@@ -245,8 +245,10 @@ void dn_strategy_close(dn_strategy_run **run)
         return;
     for (int k = 0; k < r->n_exchanges; k++) {
         dn_exchange_run *e = &r->exchanges[k];
-        dn_bucket_clear(&e->bucket);
-        dn_bucket_clear(&e->inside);
+        dn_bucket_clear(&e->now.all);
+        dn_bucket_clear(&e->now.inside);
+        dn_bucket_clear(&e->early.all);
+        dn_bucket_clear(&e->early.inside);
         free(e->messages);
         free(e->tensors);
         free(e->last);

@@ -125,7 +125,7 @@ static bool is_state(const dn_tensor *state, bool (*which)(const char *))
 }
 
 /* States of the rule: twins keep them at the same places. */
-static dn_status add_states(dn_strategy_run *r, dn_exchange_run *e)
+static dn_status add_states(dn_strategy_run *r, const dn_exchange_run *e, dn_bucket *states)
 {
     const dn_optimizer *o = r->parts.optimizer;
     int rank = dn_comm_rank(r->parts.mesh->all);
@@ -134,9 +134,9 @@ static dn_status add_states(dn_strategy_run *r, dn_exchange_run *e)
         const dn_shard shard = dn_optimizer_state_shard(o, i, rank);
         if (!is_state(state, e->row->takes))
             continue;
-        e->bucket.type = state->type; /* of all momenta of a run alike */
-        DN_TRY(dn_bucket_add(&e->bucket, dn_axes_of(e->mesh->size, DN_AXIS(DN_DP)), shard.data,
-                             shard.block.rows, shard.block.cols));
+        states->type = state->type; /* of all momenta of a run alike */
+        DN_TRY(dn_bucket_add(states, dn_axes_of(e->mesh->size, DN_AXIS(DN_DP)), shard.data, shard.block.rows,
+                             shard.block.cols));
     }
     return DN_OK;
 }
@@ -172,30 +172,31 @@ static void clear_states(dn_strategy_run *r, const dn_exchange *e)
 }
 
 /* Across islands goes this rank's share of the rows, of those that its island has; inside it all come together. */
-static dn_status add_across(dn_strategy_run *r, dn_exchange_run *e, const dn_strategy_param *x, const dn_message *m)
+static dn_status add_across(dn_strategy_run *r, const dn_exchange_run *e, const dn_strategy_param *x, const dn_message *m,
+                            dn_mean_lists *lists)
 {
     const dn_mesh *island = &r->scopes[DN_SCOPE_ISLAND];
     const dn_range own = dn_shard_range(x->rows, 1, island->size[DN_DP], island->at[DN_DP]);
-    DN_TRY(dn_bucket_add(&e->bucket, dn_axes_of(e->mesh->size, DN_AXIS(DN_DP)), dn_at(m->numbers, own.first * x->cols),
+    DN_TRY(dn_bucket_add(&lists->all, dn_axes_of(e->mesh->size, DN_AXIS(DN_DP)), dn_at(m->numbers, own.first * x->cols),
                          dn_range_size(own), x->cols));
-    return dn_bucket_add(&e->inside, dn_axes_of(island->size, DN_AXIS(DN_DP)), m->numbers, x->rows, x->cols);
+    return dn_bucket_add(&lists->inside, dn_axes_of(island->size, DN_AXIS(DN_DP)), m->numbers, x->rows, x->cols);
 }
 
 /* A message of the block's shape is shared out by rows, as sharded states are. */
-static dn_status fill_bucket(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+static dn_status fill(dn_strategy_run *r, const dn_exchange_run *e, uint64_t step, dn_mean_lists *lists)
 {
     unsigned dp = dn_axes_of(e->mesh->size, DN_AXIS(DN_DP));
-    dn_bucket_reset(&e->bucket);
-    dn_bucket_reset(&e->inside);
+    dn_bucket_reset(&lists->all);
+    dn_bucket_reset(&lists->inside);
     if (e->row->of == DN_OF_STATES)
-        return add_states(r, e);
+        return add_states(r, e, &lists->all);
     for (size_t i = 0; i < r->n_params; i++) {
         const dn_window_message *m = dn_strategy_window(e, i, step);
         const dn_strategy_param *x = &r->blocks[i];
         if (m && e->row->scope == DN_SCOPE_ACROSS)
-            DN_TRY(add_across(r, e, x, &m->message));
+            DN_TRY(add_across(r, e, x, &m->message, lists));
         else if (m)
-            DN_TRY(dn_bucket_add(&e->bucket, dp, m->message.numbers, e->row->length ? m->message.n : x->rows,
+            DN_TRY(dn_bucket_add(&lists->all, dp, m->message.numbers, e->row->length ? m->message.n : x->rows,
                                  e->row->length ? 1 : x->cols));
     }
     return DN_OK;
@@ -210,7 +211,9 @@ dn_status dn_strategy_reserve(dn_strategy_run *r, dn_exchange_run *e)
         m->message = dn_strategy_message(r, e, m, i);
         m->begun = 1;
     }
-    DN_TRY(fill_bucket(r, e, 0));
+    DN_TRY(fill(r, e, 0, &e->now));
+    if (e->delay > 0)
+        DN_TRY(fill(r, e, 0, &e->early));
     for (size_t i = 0; i < r->n_params; i++)
         e->messages[i * e->depth].begun = 0;
     return DN_OK;
@@ -225,38 +228,41 @@ static bool is_begun_ahead(const dn_exchange_run *e)
 
 static dn_status begin_ahead(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
-    DN_TRY(fill_bucket(r, e, step));
-    e->ahead = dn_overlap_of(&e->bucket);
+    DN_TRY(fill(r, e, step, &e->early));
+    e->ahead = dn_overlap_of(&e->early.all);
     e->ahead.flags = DN_BEGIN_KEEP;
     dn_overlap_end_part(&e->ahead, 0);
     e->moving = step + 1;
     return dn_overlap_begin(&e->ahead, 0, DN_AVG, e->row->kind);
 }
 
-static dn_status reduce(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+static dn_status reduce(dn_strategy_run *r, dn_exchange_run *e, uint64_t step, const dn_mean_lists **lists)
 {
-    if (e->moving == step + 1) {
+    const bool early = e->moving == step + 1;
+    *lists = early ? &e->early : &e->now;
+    if (early) {
         e->moving = 0;
         return dn_overlap_finish(&e->ahead);
     }
-    DN_TRY(fill_bucket(r, e, step));
-    return dn_bucket_reduce(&e->bucket, DN_AVG, e->row->kind);
+    DN_TRY(fill(r, e, step, &e->now));
+    return dn_bucket_reduce(&e->now.all, DN_AVG, e->row->kind);
 }
 
 static dn_status average(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
     const dn_strategy_context c = dn_strategy_context_of(r, e, step);
-    DN_TRY(reduce(r, e, step));
+    const dn_mean_lists *lists;
+    DN_TRY(reduce(r, e, step, &lists));
     for (size_t i = 0; i < r->n_params && e->row->at_owner; i++) {
         const dn_window_message *m = dn_strategy_window(e, i, step);
         if (m)
             e->row->at_owner(&c, &r->shares[i], dn_at(m->message.numbers, r->share_at[i]));
     }
     DN_TRY(dn_stream_sync(r->parts.stream));
-    DN_TRY(dn_bucket_gather(&e->bucket, e->row->kind));
+    DN_TRY(dn_bucket_gather(&lists->all, e->row->kind));
     DN_TRY(dn_comm_barrier(replicas_of(e))); /* nobody reads this rank's share any more */
     if (e->row->scope == DN_SCOPE_ACROSS) {
-        DN_TRY(dn_bucket_gather(&e->inside, e->row->kind));
+        DN_TRY(dn_bucket_gather(&lists->inside, e->row->kind));
         DN_TRY(dn_comm_barrier(dn_strategy_comm(r, DN_SCOPE_ISLAND)));
     }
     clear_states(r, e->row);

@@ -17,6 +17,11 @@ typedef struct dn_window_message {
     double begun_s;   /* when; 0: before the run was resumed */
 } dn_window_message;
 
+/* Lists of what a mean is of: shared out among replicas, and what an island gathers of what came across. */
+typedef struct dn_mean_lists {
+    dn_bucket all, inside;
+} dn_mean_lists;
+
 /* One exchange of the row. Of each parameter `depth` messages can be in flight. */
 typedef struct dn_exchange_run {
     const dn_exchange *row;
@@ -26,9 +31,10 @@ typedef struct dn_exchange_run {
     dn_tensor *tensors;          /* of them, for checkpoints */
     dn_strategy_sent *last;      /* [n_params] */
     const dn_mesh *mesh; /* of its scope */
-    dn_bucket bucket, inside; /* inside: what an island gathers of what came across */
-    dn_overlap ahead; /* the bucket, of a mean that is taken up later, */
-    uint64_t moving;  /* with the messages that began in this step, plus 1; 0: there is none */
+    dn_mean_lists now;   /* of a mean that is formed where it is taken up */
+    dn_mean_lists early; /* of one that is formed before: others may be taken up until it is */
+    dn_overlap ahead;    /* that one, */
+    uint64_t moving;     /* with the messages that began in this step, plus 1; 0: there is none */
     double *probe; /* [n_probe] */
     size_t n_probe;
 } dn_exchange_run;
@@ -66,7 +72,7 @@ dn_block dn_strategy_share(const dn_param *p, const int size[DN_N_AXES], const i
 /** Names the tensors of states. */
 void dn_strategy_name_states(dn_strategy_run *r);
 
-/** Gives the bucket of an exchange room for all parameters. Errors: DN_ERR_MEMORY. */
+/** Gives the lists of an exchange room for all parameters. Errors: DN_ERR_MEMORY. */
 dn_status dn_strategy_reserve(dn_strategy_run *r, dn_exchange_run *e) DN_MUST_USE;
 
 /** Collective. Exchanges of a step, those `before` the rule or the others: ends what is due to end and begins what is due

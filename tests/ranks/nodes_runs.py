@@ -270,12 +270,15 @@ def messages_that_all_read_cross_once_to_each_node():
 @case
 def means_that_are_taken_up_later_are_formed_meanwhile_and_checkpoints_hold_each_message():
     """What begins in one step has the same bytes as what is gathered when it ends, of the same fragment. Checkpoints between the two
-    change nothing in the run that goes on, nor in one that begins with them."""
+    change nothing in the run that goes on, nor in one that begins with them. Of fragments under way together one is formed early, and
+    others are taken up meanwhile."""
     if not FULL:
         raise Skip("in the long tier")
     streaming = {"strategy": "streaming", "sync_every": 8, "fragments": 2, "overlap": 3}
     daso = {"strategy": "daso", "across_every": 4, "across_wait": 2, "across_warmup": 0, "across_cooldown": 0}
-    for nodes, one, more in [((2, 2), {}, streaming), ((1, 1), {}, streaming), ((2, 2), {"islands": 2}, {**daso, "islands": "nodes"})]:
+    together = {**streaming, "fragments": 3, "overlap": 7}
+    for nodes, one, more in [((2, 2), {}, streaming), ((1, 1), {}, streaming), ((1, 1), {}, together),
+                             ((2, 2), {"islands": 2}, {**daso, "islands": "nodes"})]:
         settings = {"optimizer": "adamw", "dp_size": sum(nodes), "hash_every": 0, "num_iterations": 24, "checkpoint_freq": 5, **more}
         with Place() as place:
             for last in (10, 24):
