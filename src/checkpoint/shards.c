@@ -26,6 +26,13 @@ static void copy_row(const dn_block *b, const char *x, size_t width, size_t cols
         memcpy(out + (start - first) * width, x + (start - from) * width, (stop - start) * width);
 }
 
+/* How many elements of the shard are before `element` of the tensor, which is in this row of it. */
+static size_t index_in_shard(const dn_block *b, size_t cols, size_t row, size_t element)
+{
+    size_t from = row * cols + b->col0;
+    return (row - b->row0) * b->cols + (element > from ? dn_min(element - from, b->cols) : 0);
+}
+
 /* Elements first .. end-1 of the tensor, as far as they are in rows [row, last) of the shard, which no host reads where they lie, or must
  * not bring to where they would lie here: something else of that rank's may be on its way there. In pieces, each one copy from the
  * device, or another node, whose runs of a row then go to their places. */
@@ -34,18 +41,15 @@ static void fetch_rows(dn_comm *comm, const dn_shard *shard, size_t width, size_
 {
     _Alignas(64) char piece[64 << 10];
     const dn_block *b = &shard->block;
-    const size_t stop = (last - b->row0) * b->cols;
-    for (size_t at = (row - b->row0) * b->cols, n; at < stop; at += n) {
+    const size_t stop = index_in_shard(b, cols, last - 1, end);
+    for (size_t at = index_in_shard(b, cols, row, first), n; at < stop; at += n) {
         n = dn_min(sizeof piece / width, stop - at);
         dn_comm_fetch(comm, piece, dn_comm_chunk_of((const char *)shard->data + at * width, n * width), shard->rank);
+        dn_comm_count_fetched(comm, n * width, shard->rank, DN_TRAFFIC_CONTROL);
         for (size_t i = at, run; i < at + n; i += run) {
             run = dn_min(b->cols - i % b->cols, at + n - i);
-            size_t begin = (b->row0 + i / b->cols) * cols + b->col0 + i % b->cols;
-            size_t from = dn_max(begin, first), to = dn_min(begin + run, end);
-            if (from >= to)
-                continue;
-            memcpy(out + (from - first) * width, piece + (i - at + from - begin) * width, (to - from) * width);
-            dn_comm_count_fetched(comm, (to - from) * width, shard->rank, DN_TRAFFIC_CONTROL);
+            size_t from = (b->row0 + i / b->cols) * cols + b->col0 + i % b->cols;
+            memcpy(out + (from - first) * width, piece + (i - at) * width, run * width);
         }
     }
 }

@@ -1,6 +1,7 @@
 /* A checkpoint that ranks write together is the file that one rank writes, and each has written its share of
  * it. */
 #include "checkpoint/checkpoint.h"
+#include "comm/ops.h"
 #include "support/disk.h"
 #include "support/ranks.h"
 #include "support/scratch.h"
@@ -70,6 +71,20 @@ static int describe(dn_comm *comm, size_t t, dn_sharded_tensor *tensor, dn_shard
     return 0;
 }
 
+/* A table that counts what is fetched from other ranks, which is done where no host reads it in place. */
+typedef struct counting {
+    dn_comm_ops ops;
+    const dn_comm_ops *real;
+    size_t fetched; /* bytes */
+} counting;
+
+static void fetch_and_count(const dn_comm *comm, dn_stream *stream, void *to, const void *p, size_t bytes, int rank)
+{
+    counting *of = (counting *)(uintptr_t)dn_comm_ops_of(comm);
+    of->fetched += bytes;
+    of->real->fetch(comm, stream, to, p, bytes, rank);
+}
+
 typedef struct way {
     ranks_kind kind;
     bool drafted; /* in memory, and brought to the disk when the tensors have changed */
@@ -100,6 +115,9 @@ static int write_together(dn_comm *comm, void *argument)
     dn_checkpoint_draft *draft;
     const dn_meta meta = {"step", "7"};
     size_t bytes = 0;
+    counting counted = {.ops = *dn_comm_ops_of(comm), .real = dn_comm_ops_of(comm)};
+    counted.ops.fetch = fetch_and_count;
+    dn_comm_use_ops(comm, &counted.ops);
     for (size_t t = 0; t < N; t++) {
         RANKS_CHECK(describe(comm, t, &tensors[t], shards[t]) == 0);
         bytes += tensors[t].tensor.rows * tensors[t].tensor.cols * dn_type_bytes(tensors[t].tensor.type);
@@ -118,6 +136,9 @@ static int write_together(dn_comm *comm, void *argument)
     const double written = (double)(room - disk.room), share = (double)bytes / dn_comm_size(comm);
     if (alone) /* else it is of all ranks together; a chunk of 4 MiB is the grain of turns */
         RANKS_CLOSE(written, share, 0.5 * share + 0x1p22);
+    if (alone && !w->drafted)
+        RANKS_BELOW((double)counted.fetched, written + 1);
+    dn_comm_use_ops(comm, counted.real);
     return dn_comm_barrier(comm) == DN_OK ? 0 : 1;
 }
 
