@@ -176,7 +176,8 @@ DN_API size_t dn_optim_heap_bytes(const dn_optim_config *config, const dn_optim_
  */
 DN_API dn_status dn_optim_create(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
                                  const dn_mesh *mesh, int n_threads, dn_optim **out) DN_MUST_USE;
-/** Not collective; before dn_mesh_destroy. NULL is a no-op; sets *optim to NULL. Tensors stay as they are. */
+/** Before dn_mesh_destroy. NULL is a no-op; sets *optim to NULL. Tensors stay as they are. Not collective, but where a strategy has
+ * something on its way to other nodes it waits for it, and so for those ranks. */
 DN_API void dn_optim_destroy(dn_optim **optim);
 
 /* The result of a step; equal on all ranks. */
