@@ -9,6 +9,7 @@
 #include "pipe/pipeline.h"
 #include "pipe/schedule.h"
 #include "shard/views.h"
+#include "tensor/axes.h"
 #include "train/clients.h"
 #include "train/config_value.h"
 #include "train/init.h"
@@ -28,6 +29,16 @@ static int or_one(int64_t size)
 static double or_zero(double value)
 {
     return isnan(value) ? 0 : value;
+}
+
+dn_config dn_plan_config_on(const dn_config *config, const int size[DN_N_AXES])
+{
+    dn_config c = *config;
+    c.dp_size = size[DN_DP];
+    c.pp_size = dn_axis_size(size, DN_PP);
+    c.fs_size = size[DN_FS];
+    c.tp_size = size[DN_TP];
+    return c;
 }
 
 dn_status dn_plan_mesh(const dn_config *c, int *n_workers)

@@ -79,6 +79,9 @@ typedef struct dn_plan {
     size_t private_bytes;      /* other memory per worker: activations                     */
 } dn_plan;
 
+/** The configuration with the sizes of a mesh. */
+dn_config dn_plan_config_on(const dn_config *config, const int size[DN_N_AXES]);
+
 /** Number of workers that a configuration asks for: the product of its mesh sizes; 0: none is given.
  * Errors: DN_ERR_CONFIG (dn_config_check, or more workers than there can be). */
 dn_status dn_plan_mesh(const dn_config *config, int *n_workers) DN_MUST_USE;

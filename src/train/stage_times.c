@@ -100,11 +100,8 @@ static dn_status measure_units(const dn_config *config, dn_stream *stream, doubl
 /* Stages of a model that is cut anywhere, which send each other all numbers of a micro-batch. */
 static dn_status plan_links(const dn_config *config, const int size[DN_N_AXES], dn_plan *plan)
 {
-    dn_config c = model_of(config, dn_axis_size(size, DN_PP));
-    c.dp_size = size[DN_DP];
-    c.pp_size = dn_axis_size(size, DN_PP);
-    c.fs_size = size[DN_FS];
-    c.tp_size = size[DN_TP];
+    const dn_config model = model_of(config, dn_axis_size(size, DN_PP));
+    dn_config c = dn_plan_config_on(&model, size);
     c.batch_size *= size[DN_DP] * size[DN_FS];
     memcpy(c.link_pp, config->link_pp, sizeof c.link_pp);
     strcpy(c.channel, "dense");
@@ -158,7 +155,7 @@ static dn_status measure(const dn_config *config, const int size[DN_N_AXES], dn_
     if (status == DN_OK && dn_comm_rank(comm) == 0)
         status = measure_units(config, stream, units);
     dn_stream_destroy(&stream);
-    if (status != DN_OK || dn_comm_rank(comm) != 0)
+    if (status != DN_OK || dn_comm_rank(comm) != 0 || dn_comm_stop_requested(comm)) /* a stop ends what emulated links sleep */
         return status;
     DN_TRY(say("pp_times", units, 3, &found));
     if (n_links > 0)
@@ -185,6 +182,8 @@ dn_status dn_train_measure_stages(const dn_config *config, const int size[DN_N_A
 {
     dn_plan plan;
     dn_topo *topo;
+    const dn_config whole = dn_plan_config_on(config, size);
+    DN_TRY(dn_plan_make(&whole, dn_axes_size(size, DN_ALL_AXES), &plan)); /* what cannot be cut is refused before it is measured */
     DN_TRY(plan_links(config, size, &plan));
     DN_TRY(dn_topo_create(dn_axes_size(size, DN_ALL_AXES), &topo));
     dn_device_place(config->device, topo);

@@ -8,12 +8,8 @@
 
 dn_status dn_train_print_stages(const dn_config *config, const int size[DN_N_AXES], FILE *out)
 {
-    dn_config c = *config;
+    const dn_config c = dn_plan_config_on(config, size);
     dn_plan whole;
-    c.dp_size = size[DN_DP];
-    c.pp_size = dn_axis_size(size, DN_PP);
-    c.fs_size = size[DN_FS];
-    c.tp_size = size[DN_TP];
     DN_TRY(dn_plan_make(&c, dn_axes_size(size, DN_ALL_AXES), &whole));
     int n = whole.mesh[DN_PP];
     size_t M = dn_plan_rounds(&whole, (size_t)c.batch_size);

@@ -1,9 +1,12 @@
 """`dionode topo` on machines that are not here: the plan of a mesh, and meshes that are refused."""
 import os
+import signal
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from runs import PROGRAM, case, expect, run, tap
+from runs import FULL, PROGRAM, case, children, expect, run, tap, wait_until
 
 MACHINE = dict(os.environ, HWLOC_SYNTHETIC="pack:2 [numa] core:4 pu:1")
 
@@ -72,10 +75,12 @@ def a_mesh_that_is_none_is_refused_with_what_to_do():
         expect(f"mesh '{mesh}'" in done.stderr, done.stderr)
 
 
+SMALL = ["model_dim=64", "n_layer=6", "n_head=2", "vocab_size=300", "sequence_length=32", "batch_size=8", "device_batch_size=2"]
+
+
 def cut(*options):
     """Of each stage: the words of its line."""
-    small = ["model_dim=64", "n_layer=6", "n_head=2", "vocab_size=300", "sequence_length=32", "batch_size=8", "device_batch_size=2"]
-    done = run([PROGRAM, "topo", "--mesh", "pp=4", "/dev/null", *small, *options])
+    done = run([PROGRAM, "topo", "--mesh", "pp=4", "/dev/null", *SMALL, *options])
     expect(done.returncode == 0, f"{options}: {done.stderr}")
     table = done.stdout.split("\nstage ")[1].splitlines()[1:]
     return done.stdout, [line.split() for line in table]
@@ -123,6 +128,23 @@ def a_model_is_cut_by_times_that_are_given_or_measured():
                            ("pp_link_times: '-1'", ["pp_link_times=-1"])]:
         done = run([PROGRAM, "topo", "--mesh", "pp=2", "/dev/null", *options])
         expect(done.returncode == 2 and words in done.stderr, f"{done.returncode}: {done.stderr}")
+    for words, mesh, keys in [("the model has 8 units", "pp=9", []), ("strategy fda with pp_size 2", "pp=2", ["strategy=fda"])]:
+        done = run([PROGRAM, "topo", "--measure", "--mesh", mesh, "/dev/null", *SMALL, *keys])
+        expect(done.returncode == 2 and words in done.stderr and "pp_times" not in done.stdout, f"{done.returncode}: {done.stdout}{done.stderr}")
+
+
+@case
+def a_stop_while_links_are_measured_prints_no_times():
+    """It ends what an emulated link sleeps, which would pass for a fast one."""
+    if not FULL:
+        return
+    process = subprocess.Popen([PROGRAM, "topo", "--measure", "--mesh", "pp=2", "/dev/null", *SMALL, "link_pp=1Mbit:3s"], text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_until(lambda: len(children(process.pid)) == 2, "two workers")
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    printed, told = process.communicate(timeout=60)
+    expect(process.returncode == 128 + signal.SIGINT and "pp_" not in printed, f"{process.returncode}: {printed}{told}")
 
 
 tap()
