@@ -124,12 +124,30 @@ def a_gpu_that_is_lost_is_passed_over_when_workers_are_started_anew():
         expect(len(measured[0]) == 6 and measured[0] == measured[1], f"{measured}")
 
 
+TOO_LARGE = r"worker 1: the plan of a worker is (0\.\d\d) GiB of memory of GPU 0, .*0\.\d\d GiB for each of the 2 workers"
+
+
 @case
 def a_plan_that_does_not_fit_the_gpu_is_refused_with_its_sum():
     with Place() as place:
         done = failing(place, "room:1@1", np=2, dp_size=2)
         expect(done.returncode == 6, f"exit {done.returncode}: {done.stderr}")
-        expect(re.search(r"worker 1: the plan of a worker is 0\.\d\d GiB of memory of GPU 0, .*0\.00 GiB for each of the 2 workers", done.stderr), done.stderr)
+        expect(re.search(TOO_LARGE, done.stderr), done.stderr)
+
+
+@long_case
+def a_worker_that_has_passed_over_a_lost_gpu_counts_with_those_of_the_one_it_takes():
+    # Each GPU has room for one worker and a half, behind the gibibyte that is CUDA's.
+    keys = dict(device="cuda", dp_size=2, num_iterations=6, checkpoint_freq=1, timeout_s=40, model_dim=256)
+    with Place() as place:
+        needed = float(re.search(TOO_LARGE, failing(place, "room:1@1", np=2, **{k: keys[k] for k in ("dp_size", "model_dim")}).stderr).group(1))
+        os.environ.update(DIONODE_STANDIN_GPUS="2", DIONODE_STANDIN_ROOM=str(int((1 + 1.5 * needed) * 2**30)), DIONODE_STANDIN_FAULT="lost:600@1")
+        command = place.command(np=2, **keys)
+        done = run(command[:2] + ["--max-restarts", "1"] + command[2:], limit_s=600)
+        for name in "GPUS", "ROOM", "FAULT":
+            del os.environ[f"DIONODE_STANDIN_{name}"]
+        expect(len(place.metrics()) > 0, f"{needed}: {done.stderr}")
+        expect(done.returncode == 6 and re.search(TOO_LARGE, done.stderr), f"exit {done.returncode}: {done.stderr}")
 
 
 @case

@@ -60,6 +60,8 @@ extern dn_device_services dn_gpu_library;
 
 /** From now on this thread's calls of CUDA are of this process's GPU. */
 cudaError_t dn_gpu_take_hold(void);
+/** How many GPUs before it this process has passed over, as they could not be taken. */
+int dn_gpu_n_passed_over(void);
 
 /** DN_ERR_MEMORY or DN_ERR_SYSTEM with CUDA's name of the error: "what: name (sentence)". */
 dn_status dn_gpu_failed(cudaError_t error, const char *what);

@@ -171,30 +171,29 @@ static int32_t pattern_at(int rank, int i)
 static dn_status read_patterns(const heap *h, const dn_device_heap *asked, dn_stream *stream, char *objection)
 {
     const size_t bytes = PATTERN_WORDS * sizeof(int32_t);
-    int32_t *own = dn_gpu_keep(stream, bytes), *seen[DN_MAX_RANKS];
+    int32_t *own = dn_gpu_keep(stream, bytes);
     for (int i = 0; i < PATTERN_WORDS; i++)
         own[i] = pattern_at(asked->rank, i);
     dn_gpu_copy(stream, (void *)(uintptr_t)arena_of(h, asked->rank), own, bytes);
     DN_TRY(dn_gpu_sync(stream));
     DN_TRY(asked->agree(asked->context, objection)); /* all are written */
     for (int rank = 0; rank < asked->n; rank++) {
-        seen[rank] = dn_gpu_keep(stream, bytes);
+        int32_t *seen = dn_gpu_keep(stream, bytes); /* stays until more is kept */
         const dn_fold read = {.type = DN_I32,
                               .op = DN_SUM,
                               .n = PATTERN_WORDS,
                               .n_sources = 1,
                               .n_targets = 1,
                               .sources = {(const char *)(uintptr_t)arena_of(h, rank)},
-                              .targets = {(char *)seen[rank]}};
+                              .targets = {(char *)seen}};
         dn_gpu_fold_kernel(stream, &read);
-    }
-    DN_TRY(dn_gpu_sync(stream));
-    for (int rank = 0; rank < asked->n; rank++)
+        DN_TRY(dn_gpu_sync(stream));
         for (int i = 0; i < PATTERN_WORDS && !*objection; i++)
-            if (seen[rank][i] != pattern_at(rank, i))
+            if (seen[i] != pattern_at(rank, i))
                 snprintf(objection, DN_OBJECTION_BYTES,
                          "worker %d reads %08x in worker %d's memory, which wrote %08x", asked->rank,
-                         (unsigned)seen[rank][i], rank, (unsigned)pattern_at(rank, i));
+                         (unsigned)seen[i], rank, (unsigned)pattern_at(rank, i));
+    }
     return asked->agree(asked->context, objection); /* all have read */
 }
 
@@ -245,6 +244,17 @@ static dn_status fill_heap(heap *h, const dn_device_heap *asked, const CUmemAllo
     return DN_OK;
 }
 
+/* Workers of this GPU: those whose turn it is, and those of GPUs that this one has passed over, who do so, too. */
+static size_t count_workers(int n, int device, int n_devices)
+{
+    size_t n_here = 0;
+    for (int k = 0; k <= dn_gpu_n_passed_over(); k++) {
+        int gpu = (device - k + n_devices) % n_devices;
+        n_here += (size_t)(n - gpu + n_devices - 1) / (size_t)n_devices;
+    }
+    return n_here;
+}
+
 /* Before anybody takes any: what is planned against what is free, which the workers of a GPU share. */
 static dn_status check_room(const dn_device_heap *asked)
 {
@@ -254,7 +264,7 @@ static dn_status check_room(const dn_device_heap *asked)
     (void)cudaGetDevice(&device);
     (void)cudaGetDeviceCount(&n_devices);
     (void)cudaMemGetInfo(&available, &all);
-    size_t n_here = ((size_t)asked->n - (size_t)device + (size_t)n_devices - 1) / (size_t)n_devices;
+    size_t n_here = count_workers(asked->n, device, n_devices);
     size_t room = (available > of_cuda ? available - of_cuda : 0) / (n_here > 0 ? n_here : 1);
     if (asked->needed > room)
         return dn_gpu_fail(DN_ERR_MEMORY,

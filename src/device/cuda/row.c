@@ -9,7 +9,7 @@ extern const dn_device_module dn_device_of_module;
 
 dn_device_services dn_gpu_library;
 
-static int number;
+static int number, passed_over;
 
 static dn_status map_heap(const dn_device_heap *heap, bool *mapped);
 
@@ -82,6 +82,7 @@ static dn_status take_gpu(int n)
     for (int i = 0; i < n_tries; i++) {
         number = (first + i) % n;
         error = dn_gpu_take_hold();
+        passed_over = i;
         if (error == cudaSuccess)
             return DN_OK;
         (void)cudaGetLastError(); /* the first launch would take it for its own */
@@ -109,6 +110,11 @@ static dn_status start(const dn_device_services *services)
 cudaError_t dn_gpu_take_hold(void)
 {
     return cudaSetDevice(number);
+}
+
+int dn_gpu_n_passed_over(void)
+{
+    return passed_over;
 }
 
 __attribute__((visibility("default"))) const dn_device_module dn_device_of_module = {
