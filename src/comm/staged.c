@@ -1,7 +1,7 @@
 /*
  * Collectives on private buffers, which peers cannot read, in steps: each member copies what fits to its
- * stage, a barrier, and each reads what it needs from the others' stages. Three stages are used in turn, so
- * that one barrier per step suffices (internal.h).
+ * stage, but for what it needs itself, a barrier, and each reads what it needs from the others' stages. Three
+ * stages are used in turn, so that one barrier per step suffices (internal.h).
  *
  * In reductions a stage holds a segment of every member's chunk, so that all members reduce in every step:
  *
@@ -53,7 +53,8 @@ static dn_status write_segments(dn_comm *comm, const dn_job *job, size_t step)
 {
     size_t at, bytes, segment = segment_bytes(comm);
     char *stage = dn_stage(comm, comm->rank, 1);
-    for (int member = 0; member < comm->size; member++) {
+    for (int i = 1; i < comm->size; i++) {
+        int member = (comm->rank + i) % comm->size;
         find_segment(comm, job, member, step, segment, &at, &bytes);
         DN_TRY(copy(comm, job, stage + (size_t)member * segment, comm->rank, job->buffer + at, bytes));
     }
@@ -70,7 +71,7 @@ static dn_status reduce_segment(dn_comm *comm, const dn_job *job, size_t step, b
         return DN_OK;
     dn_fold_init(&fold, comm, job, bytes / dn_type_bytes(job->type));
     for (int member = 0; member < comm->size; member++)
-        dn_fold_from(&fold, member, dn_stage(comm, member, 0) + offset);
+        dn_fold_from(&fold, member, member == comm->rank ? job->buffer + at : dn_stage(comm, member, 0) + offset);
     dn_fold_to(&fold, comm->rank, to_stage ? dn_stage(comm, comm->rank, 0) + offset : job->buffer + at);
     return dn_fold_run(&fold);
 }
@@ -138,11 +139,14 @@ dn_status dn_staged_all_to_all(dn_comm *comm, dn_job *job, char *to)
     size_t row = job->bytes / (size_t)comm->size, segment = segment_bytes(comm), at = 0;
     do {
         size_t bytes = dn_min(segment, row - at);
-        for (int member = 0; member < comm->size; member++)
-            DN_TRY(copy(comm, job, dn_stage(comm, comm->rank, 1) + (size_t)member * segment, comm->rank,
-                        job->buffer + (size_t)member * row + at, bytes));
-        DN_TRY(dn_job_barrier(comm, job));
         for (int i = 0; i < comm->size; i++) {
+            int member = (comm->rank + i) % comm->size;
+            char *stage = dn_stage(comm, comm->rank, 1) + (size_t)member * segment;
+            DN_TRY(copy(comm, job, i > 0 ? stage : to + (size_t)member * row + at, comm->rank,
+                        job->buffer + (size_t)member * row + at, bytes));
+        }
+        DN_TRY(dn_job_barrier(comm, job));
+        for (int i = 1; i < comm->size; i++) {
             int member = (comm->rank + i) % comm->size;
             DN_TRY(copy(comm, job, to + (size_t)member * row + at, member,
                         dn_stage(comm, member, 0) + (size_t)comm->rank * segment, bytes));

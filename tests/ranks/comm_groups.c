@@ -382,7 +382,7 @@ static int count_bytes(dn_comm *comm, void *argument)
     float *private = calloc(n, 4);
     RANKS_CHECK(dn_comm_all_reduce(comm, private, n, DN_F32, DN_MIN, DN_TRAFFIC_GRADIENT) == DN_OK);
     free(private);
-    RANKS_CHECK(dn_comm_get_stats(comm, true).moved[DN_TRAFFIC_GRADIENT] == 5 * S + S / P);
+    RANKS_CHECK(dn_comm_get_stats(comm, true).moved[DN_TRAFFIC_GRADIENT] == 5 * S - S / P);
     l = dn_comm_get_stats(comm, true);
     RANKS_CHECK(memcmp(&l, &zero, sizeof l) == 0);
     return 0;
