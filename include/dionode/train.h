@@ -74,7 +74,7 @@ DN_API dn_status dn_train_measure_stages(const dn_config *config, const int size
 DN_API int dn_train_measure_stages_worker(const dn_config *config, const int size[DN_N_AXES]);
 
 /** Prints a line for each GPU that workers could run on: where it is, and its links to the others. Nothing where there is none, or no
- * module for it. */
+ * module for it. This process holds a GPU from then on: call it when there are no workers any more. */
 DN_API void dn_train_print_gpus(FILE *out);
 
 /* What dn_verify_training verifies. */

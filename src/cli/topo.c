@@ -136,11 +136,13 @@ int cli_topo(int argc, char **argv, char **command_line)
         dn_topo_write_json(topo, stdout);
     else
         print(topo, &a);
-    if (!a.json)
-        dn_train_print_gpus(stdout);
     status = print_stages(&a, command_line, &signal);
     dn_topo_destroy(&topo);
     if (status != DN_OK)
         return cli_failure(status);
-    return signal ? 128 + signal : 0;
+    if (signal)
+        return 128 + signal;
+    if (!a.json)
+        dn_train_print_gpus(stdout); /* takes hold of one: workers that measured have ended */
+    return 0;
 }

@@ -93,7 +93,8 @@ const dn_device *const *dn_device_all(void);
  * devices; DN_ERR_SYSTEM: its module is missing, or has nothing to run on. */
 dn_status dn_device_select(const char *name, bool debug) DN_MUST_USE;
 
-/** A line for each device in a module that workers could run on; nothing of modules that are missing or have nothing to run on. */
+/** A line for each device in a module that workers could run on; nothing of modules that are missing or have nothing to run on.
+ * Takes hold of a device of each, without selecting it. */
 void dn_device_print_all(FILE *out);
 
 /** The device of this process; by default the CPU. */

@@ -98,6 +98,34 @@ def collectives_on_device_memory_have_no_wrong_value():
         expect(len(rows) > 20 and set(rows) <= {"0", "N/A"}, done.stdout)
 
 
+def launched_without_gpu(*arguments):
+    """What a command prints, whose workers are seen, and which has not opened the device's module itself while there are any."""
+    launcher = subprocess.Popen([PROGRAM, *arguments], text=True, stdout=subprocess.PIPE)
+    n_seen = 0
+
+    def has_workers():
+        with open(f"/proc/{launcher.pid}/task/{launcher.pid}/children", encoding="utf-8") as children:
+            return bool(children.read())
+
+    while launcher.poll() is None:
+        workers = has_workers()
+        with open(f"/proc/{launcher.pid}/maps", encoding="utf-8") as maps:
+            holds = "dionode-cuda" in maps.read()
+        if workers and has_workers():
+            n_seen += 1
+            expect(not holds, f"{arguments[0]}: the launcher has opened the device's module")
+        time.sleep(0.01)
+    expect(launcher.returncode == 0 and n_seen > 0, f"{arguments}: exit {launcher.returncode}, {n_seen} looks")
+    return launcher.stdout.read()
+
+
+@long_case
+def gpus_are_shown_by_a_process_that_has_no_workers():
+    with Place() as place:
+        said = launched_without_gpu("topo", "--mesh", "pp=2", place.config(), "--measure")
+        expect("pp_times=" in said and "GPU 0 " in said, said)
+
+
 @long_case
 def trained_models_are_tuned_and_read_by_workers_on_a_device():
     with Place() as place:
@@ -106,14 +134,9 @@ def trained_models_are_tuned_and_read_by_workers_on_a_device():
             labels.writelines(f"{'ab'[i % 2]}\tx{'ab'[i % 2]}\n" for i in range(60))
         losses = []
         for np, device in (1, "cpu"), (2, "cuda"):
-            launcher = subprocess.Popen([PROGRAM, "finetune", place.file("run"), "--labels", place.file("labels.tsv"), "--np", str(np),
-                                         "--json", f"device={device}", "num_iterations=3"], text=True, stdout=subprocess.PIPE)
-            while launcher.poll() is None:  # it holds no GPU itself
-                with open(f"/proc/{launcher.pid}/maps", encoding="utf-8") as maps:
-                    expect("dionode-cuda" not in maps.read(), "the launcher has opened the device's module")
-                time.sleep(0.01)
-            expect(launcher.returncode == 0, f"{np} on {device}: {launcher.returncode}")
-            losses.append(json.loads(launcher.stdout.read())["loss"])
+            arguments = ["finetune", place.file("run"), "--labels", place.file("labels.tsv"), "--np", str(np), "--json", f"device={device}",
+                         "num_iterations=3"]
+            losses.append(json.loads(launched_without_gpu(*arguments) if np > 1 else run([PROGRAM, *arguments]).stdout)["loss"])
         expect(abs(losses[1] - losses[0]) < BOUND * losses[0], f"{losses[1]} instead of {losses[0]}")
         texts = []
         for np in 1, 2:
