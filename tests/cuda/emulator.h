@@ -296,7 +296,8 @@ void launch(const char *kernel, dim3 grid, dim3 size, size_t bytes, cudaStream_t
 #define __ballot_sync(mask, flag) emulator::ballot(flag, mask, EMULATOR_HERE)
 #define __popc(bits)              __builtin_popcount(bits)
 #define cospi(x)                  cos(3.14159265358979323846 * (x))
-#define sinpi(x)                  sin(3.14159265358979323846 * (x))
+#define sincospi(x, s, c)                                                                                    \
+    (void)(*(s) = sin(3.14159265358979323846 * (x)), *(c) = cos(3.14159265358979323846 * (x)))
 
 #define DN_LAUNCH(kernel, grid, block, bytes, stream, ...)                                                   \
     emulator::launch(#kernel, grid, block, bytes, stream, [=](auto... given_) { kernel(given_...); }, __VA_ARGS__)

@@ -23,7 +23,7 @@ SOURCE, MESON, NVCC = sys.argv[1:4]
 TARGETS = ["sm_80", "sm_90a", "sm_100"]
 MODULES = ["libdionode-cuda.so", "libdionode-cuda-f64.so"]
 # Bytes on the stack of a thread: where CUDA's sines and cosines in double take the remainder of a large angle.
-STACK = {"fill_angles": 40, "sketch": 40}
+STACK = {"sketch": 40}
 # Kernels whose template says how many numbers a thread moves at once, and how many are 16 bytes; those whose tiles are copied so.
 WIDE = re.compile(r"^_Z\d+(?:eachILi\d+ELj\d+ELj\d+E|(?:norm|glu)_(?:forward|backward)I)Li(?P<width>\d+)E")
 TILED = re.compile(r"^_Z\d+flash_(?:forward|queries|keys)I")

@@ -12,7 +12,8 @@ static __device__ void cosine_and_sine(double x, double *cosine, double *sine)
 {
     const double quarters = rint(x * 0.63661977236758134); /* 2/pi */
     const double rest = fma(-quarters, 6.123233995736766e-17, fma(-quarters, 1.5707963267948966, x));
-    const double c = cospi(rest * 0.31830988618379067), s = sinpi(rest * 0.31830988618379067);
+    double c, s;
+    sincospi(rest * 0.31830988618379067, &s, &c);
     const int quadrant = (int)((long long)quarters & 3);
     *cosine = quadrant == 0 ? c : quadrant == 1 ? -s : quadrant == 2 ? -c : s;
     *sine = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
