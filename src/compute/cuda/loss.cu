@@ -172,7 +172,8 @@ __global__ void __launch_bounds__(DN_BLOCK, 2)
 {
     size_t row = blockIdx.x;
     T *x = logits + row * words.n;
-    if (targets[row] < 0) {
+    const int32_t word = targets[row];
+    if (word < 0) {
         overwrite<W>(x, words.n, [](dn_real, size_t) { return (dn_real)0; });
         if (threadIdx.x == 0)
             losses[row] = 0;
@@ -189,11 +190,11 @@ __global__ void __launch_bounds__(DN_BLOCK, 2)
     if (threadIdx.x == 0)
         losses[row] = log(sum) - (target - most);
     double of_own = (double)parts[own][3 * row];
-    double factor = scale * exp(of_own == -INFINITY ? 0 : of_own - most) / sum;
+    const dn_real share = (dn_real)(scale * exp(of_own == -INFINITY ? 0 : of_own - most) / sum),
+                  own_word = (dn_real)scale;
     if (scale != 0)
         overwrite<W>(x, words.n, [&](dn_real exponential, size_t v) {
-            return (dn_real)(factor * (double)exponential -
-                             ((size_t)targets[row] == words.first + v ? scale : 0));
+            return share * exponential - ((size_t)word == words.first + v ? own_word : 0);
         });
 }
 

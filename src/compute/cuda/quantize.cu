@@ -194,8 +194,11 @@ __global__ void __launch_bounds__(DN_BLOCK) encode_signs(unsigned char *codes, c
 __global__ void __launch_bounds__(DN_WARP) sum_magnitudes(double *partial, const dn_real *x, size_t n)
 {
     size_t number = number_of_half();
-    double there = lanes_sum(number, n, [=](size_t i) { return x[i] != 0 ? 1.0 : 0.0; });
-    double sum = lanes_sum(number, n, [=](size_t i) { return fabs((double)x[i]); });
+    double count = 0, sum = lanes_sum(number, n, [&](size_t i) {
+        count += x[i] != 0;
+        return fabs((double)x[i]);
+    });
+    double there = sum_of_lanes(count);
     if (threadIdx.x % SUM_LANES == 0 && number * SUM_BLOCK < n) {
         partial[2 * number] = there;
         partial[2 * number + 1] = sum;
@@ -250,9 +253,11 @@ static __device__ int bin_of(dn_real x, const dn_real *edges)
 __global__ void __launch_bounds__(DN_WARP) sum_moments(double *partial, const dn_real *x, size_t n)
 {
     size_t number = number_of_half();
-    double there = lanes_sum(number, n, [=](size_t i) { return x[i] != 0 ? 1.0 : 0.0; });
-    double sum = lanes_sum(number, n, [=](size_t i) { return (double)x[i]; }),
-           mean = there > 0 ? sum / there : 0;
+    double count = 0, sum = lanes_sum(number, n, [&](size_t i) {
+        count += x[i] != 0;
+        return (double)x[i];
+    });
+    double there = sum_of_lanes(count), mean = there > 0 ? sum / there : 0;
     double squares = lanes_sum(number, n, [=](size_t i) {
         double away = x[i] != 0 ? (double)x[i] - mean : 0;
         return product(away, away);
@@ -291,9 +296,12 @@ __global__ void __launch_bounds__(DN_WARP)
 {
     size_t number = number_of_half();
     for (int bin = 0; bin < BINS; bin++) {
-        double there = lanes_sum(
-            number, n, [=](size_t i) { return x[i] != 0 && bin_of(x[i], edges) == bin ? 1.0 : 0.0; });
-        double sum = runs_sum(number, n, [=](size_t i) { return bin_of(x[i], edges) == bin ? x[i] : (dn_real)0; });
+        double count = 0, sum = runs_sum(number, n, [&](size_t i) {
+            bool here = bin_of(x[i], edges) == bin;
+            count += here && x[i] != 0;
+            return here ? x[i] : (dn_real)0;
+        });
+        double there = sum_of_lanes(count);
         if (threadIdx.x % SUM_LANES == 0 && number * SUM_BLOCK < n) {
             partial[2 * BINS * number + bin] = there;
             partial[2 * BINS * number + BINS + bin] = sum;
