@@ -53,6 +53,10 @@ static dn_status sync_stream(dn_stream *stream)
     return DN_OK;
 }
 
+static void drain(dn_stream *stream)
+{
+}
+
 static dn_event record(dn_stream *stream)
 {
     return (dn_event){0};
@@ -78,6 +82,7 @@ const dn_device dn_device_cpu = {
     .clear = clear,
     .fold = fold,
     .sync = sync_stream,
+    .drain = drain,
     .record = record,
     .wait = wait_for,
     .passed = passed,

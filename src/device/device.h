@@ -76,8 +76,10 @@ typedef struct dn_device {
     void (*clear)(dn_stream *stream, void *to, size_t bytes); /* zero bytes */
     void (*fold)(dn_stream *stream, const dn_fold *fold);
 
-    /* Waits for all queued work. */
+    /* Waits for all queued work, also of a stream that failed, and delivers results to the host. */
     dn_status (*sync)(dn_stream *stream);
+    /* The same without delivering: where an error ends it all, what the results are for may be gone. */
+    void (*drain)(dn_stream *stream);
 
     /* As dn_event_record and so on. */
     dn_event (*record)(dn_stream *stream);

@@ -190,11 +190,17 @@ static void run_next(queue *q)
     q->n_run++;
 }
 
-static dn_status sync_stream(dn_stream *stream)
+static void drain(dn_stream *stream)
 {
     queue *q = stream->queue;
     while (q->next)
         run_next(choose());
+}
+
+static dn_status sync_stream(dn_stream *stream)
+{
+    queue *q = stream->queue;
+    drain(stream);
     for (task *t = q->first; t; t = t->next)
         if (t->deliver)
             t->deliver(t->arguments);
@@ -212,10 +218,13 @@ static dn_status sync_stream(dn_stream *stream)
 static void close_stream(dn_stream *stream)
 {
     queue *q = stream->queue;
-    (void)sync_stream(stream);
+    drain(stream);
     *(q->before ? &q->before->after : &oldest) = q->after;
     *(q->after ? &q->after->before : &newest) = q->before;
-    free(q->chunks);
+    for (chunk *c = q->chunks, *next; c; c = next) {
+        next = c->next;
+        free(c);
+    }
     free(q);
 }
 
@@ -306,6 +315,7 @@ const dn_device dn_device_fake = {
     .clear = clear,
     .fold = fold,
     .sync = sync_stream,
+    .drain = drain,
     .record = record,
     .wait = wait_for,
     .passed = passed,

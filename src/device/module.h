@@ -8,7 +8,7 @@
 
 #include "device/device.h"
 
-#define DN_DEVICE_MODULE_VERSION 4
+#define DN_DEVICE_MODULE_VERSION 5
 #define DN_DEVICE_MODULE_SYMBOL  "dn_device_of_module"
 
 /* What a module needs of the library: dn_fail and dn_log (base/fail.h), dn_fold_on_host, dn_device_wait; and

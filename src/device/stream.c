@@ -113,7 +113,7 @@ dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out)
 
 void dn_device_free(dn_stream *stream, void *memory, size_t bytes)
 {
-    (void)stream->device->sync(stream);
+    stream->device->drain(stream);
     stream->device->give_back(memory);
 }
 

@@ -50,7 +50,7 @@ typedef struct dn_stream {
  * (compute/kernels.h). Owned by the caller. Errors: DN_ERR_MEMORY. */
 dn_status dn_stream_open(dn_stream **out) DN_MUST_USE;
 
-/** Waits for the queue, frees the stream and sets *stream to NULL. NULL is a no-op. */
+/** Waits for the queue, frees the stream and sets *stream to NULL; results that were not synced are lost. NULL: a no-op. */
 void dn_stream_destroy(dn_stream **stream);
 
 /** progress (NULL: none) is called after each chunk in long loops of this header and of compute/draw.h (zeroing
@@ -86,7 +86,7 @@ bool dn_event_done(dn_event event);
  * by the caller: dn_device_free. Returns after sync. Errors: DN_ERR_MEMORY naming the size and what is
  * available; no page is touched then. */
 dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out) DN_MUST_USE;
-/** Waits for the stream first; no other stream may still use the memory. */
+/** Waits for the stream first, without delivering its results; no other stream may still use the memory. */
 void dn_device_free(dn_stream *stream, void *memory, size_t bytes);
 
 /** Host to device and back, queued in order; host memory must stay until sync. n counts elements. */

@@ -273,6 +273,32 @@ static void infinite_and_nan_logits_stay_in_their_row(void **state)
     }
 }
 
+/* Where an error ends it all, what a loss is for may be gone before the memory of the device is. */
+static void a_loss_arrives_with_a_sync_and_with_nothing_else(void **state)
+{
+    const int32_t target = 0;
+    for (int synced = 0; synced < 2; synced++) {
+        dn_stream *s = make_stream("cpu", 1);
+        void *logits;
+        double loss = 1;
+        assert_int_equal(dn_device_alloc(s, 2 * sizeof(dn_real), &logits), DN_OK);
+        dn_ids *ids = device_ids(s, &target, 1);
+        assert_int_equal(dn_stream_sync(s), DN_OK);
+        s->kernels->cross_entropy(s, &loss, logits, ids, 1, 2, 0);
+        const double queued = loss; /* not the loss yet, where the device is apart */
+        free_ids(s, ids, 1);
+        dn_device_free(s, logits, 2 * sizeof(dn_real));
+        assert_memory_equal(&loss, &queued, sizeof loss);
+        if (synced) {
+            assert_int_equal(dn_stream_sync(s), DN_OK);
+            assert_close(loss, 1 + log(2), 8 * DN_REAL_EPS);
+        }
+        const double before = loss;
+        dn_stream_destroy(&s);
+        assert_memory_equal(&loss, &before, sizeof loss);
+    }
+}
+
 TESTS(vocabulary)
 {
     dn_blas_tune(argv);
@@ -284,6 +310,7 @@ TESTS(vocabulary)
         cmocka_unit_test(every_backend_joins_parts_alike),
         cmocka_unit_test(joined_parts_are_the_whole_loss),
         cmocka_unit_test(infinite_and_nan_logits_stay_in_their_row),
+        cmocka_unit_test(a_loss_arrives_with_a_sync_and_with_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,7 @@ static dn_device row = {
     .clear = dn_gpu_clear,
     .fold = dn_gpu_fold,
     .sync = dn_gpu_sync,
+    .drain = dn_gpu_drain,
     .record = dn_gpu_record,
     .wait = dn_gpu_wait,
     .passed = dn_gpu_passed,

@@ -35,6 +35,7 @@ void dn_gpu_copy(dn_stream *stream, void *to, const void *from, size_t bytes);
 void dn_gpu_clear(dn_stream *stream, void *to, size_t bytes);
 void dn_gpu_fold(dn_stream *stream, const dn_fold *fold);
 dn_status dn_gpu_sync(dn_stream *stream);
+void dn_gpu_drain(dn_stream *stream);
 dn_event dn_gpu_record(dn_stream *stream);
 void dn_gpu_wait(dn_stream *stream, dn_event event);
 bool dn_gpu_passed(dn_event event);

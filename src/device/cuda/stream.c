@@ -369,6 +369,11 @@ dn_status dn_gpu_sync(dn_stream *stream)
     return q->status == DN_OK ? DN_OK : report(q);
 }
 
+void dn_gpu_drain(dn_stream *stream)
+{
+    wait_for_all(stream->queue);
+}
+
 /* Nothing is freed that a kernel may still use: the queue is empty before, whether the results are delivered
  * or not. */
 void *dn_gpu_scratch(dn_stream *s, size_t bytes)
