@@ -71,7 +71,7 @@ typedef struct dn_control {
     double deadline_s;
     uint32_t n_ranks;
     int32_t launcher;  /* pid of whoever created it */
-    uint32_t n_pauses; /* spins before a wait starts to yield */
+    uint32_t crowded;  /* more ranks than PUs for them */
 
     dn_abort_record abort;
     _Alignas(128) _Atomic int32_t stop; /* signal that requested a stop; relaxed */

@@ -10,11 +10,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define N_YIELDS       16     /* where ranks share cores; measured */
-#define YIELDING_S     0.0005 /* where each has its own: a wake-up costs 30 to 60 us, so sleep late, but soon */
+#define SPINNING_S     0.0005 /* a wake-up costs 30 to 60 us, so sleep late, but soon */
+#define N_PAUSES       100    /* between two looks at the clock: some microseconds */
+#define N_YIELDS       16     /* measured */
+#define LONG_YIELD_S   0.001  /* whoever had the core all that time has no part in these waits, */
+#define N_RESTS        1000   /* of which so many then sleep at once */
 #define SLEEP_NS       50000000 /* a lost wake-up costs this much, no more */
 #define BRIEF_NS       50000    /* where other nodes are to be answered, */
-#define N_POLLS        4        /* after this many yields; no processor is given back sooner than by sleeping */
+#define N_POLLS        4        /* before it sleeps */
 #define SLICE_S        0.02     /* where none are: between signs of life of who sleeps until some time */
 #define LONGEST_STEP_S 0.2      /* between two checks; longer, and this process was not running */
 
@@ -36,21 +39,40 @@ static outcome poll_word(const dn_world *world, const _Atomic uint64_t *word, ui
     return atomic_load_explicit(word, memory_order_acquire) >= want ? REACHED : NOT_YET;
 }
 
-static outcome spin_then_yield(const dn_world *world, const _Atomic uint64_t *word, uint64_t want)
+/* Where each rank has cores: the awaited one is about to write. sched_yield would hand this core to whatever else the machine
+ * does, for a time slice of milliseconds; a sleeper that is woken comes back at once. */
+static outcome spin(const dn_world *world, const _Atomic uint64_t *word, uint64_t want)
 {
-    uint32_t n_pauses = world->control->n_pauses;
-    outcome seen = poll_word(world, word, want);
-    for (uint32_t i = 0; seen == NOT_YET && i < n_pauses; i++) {
-        PAUSE();
-        seen = poll_word(world, word, want);
+    double start_s = dn_clock_s();
+    outcome seen = NOT_YET;
+    do {
+        for (int i = 0; seen == NOT_YET && i < N_PAUSES; i++) {
+            PAUSE();
+            seen = poll_word(world, word, want);
+        }
+        dn_control_poll(world);
+    } while (seen == NOT_YET && dn_clock_s() - start_s < SPINNING_S);
+    return seen;
+}
+
+/* Where ranks share cores: the awaited one may need this core. So may a program that has nothing to do with them, which keeps it
+ * for a time slice: seen by how long that took. */
+static outcome yield(const dn_world *world, const _Atomic uint64_t *word, uint64_t want)
+{
+    static _Thread_local int n_rests;
+    if (n_rests > 0) {
+        n_rests--;
+        return NOT_YET;
     }
-    bool crowded = dn_world_crowded(world);
-    const int n_yields = world->poll ? N_POLLS : N_YIELDS;
-    double start_s = seen == NOT_YET ? dn_clock_s() : 0;
-    for (int i = 0; seen == NOT_YET && (crowded ? i < n_yields : dn_clock_s() - start_s < YIELDING_S); i++) {
+    outcome seen = NOT_YET;
+    double before_s = dn_clock_s();
+    for (int i = 0; seen == NOT_YET && n_rests == 0 && i < N_YIELDS; i++) {
         sched_yield();
         dn_control_poll(world);
         seen = poll_word(world, word, want);
+        double now_s = dn_clock_s();
+        n_rests = now_s - before_s > LONG_YIELD_S ? N_RESTS : 0;
+        before_s = now_s;
     }
     return seen;
 }
@@ -117,7 +139,9 @@ static bool no_progress(stall *p, const dn_world *world, int awaited)
 dn_status dn_wait_reach(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word, uint64_t want)
 {
     dn_status status = DN_OK;
-    outcome seen = spin_then_yield(world, word, want);
+    outcome seen = poll_word(world, word, want);
+    if (seen == NOT_YET)
+        seen = dn_world_crowded(world) ? yield(world, word, want) : spin(world, word, want);
     if (seen == NOT_YET) {
         stall stalled = {.last_check_s = dn_clock_s(), .failed_rank = -1};
         dn_control_set_waiting(world, rank, awaited, word, want);

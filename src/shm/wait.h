@@ -1,8 +1,8 @@
 /*
  * Waiting until another rank has written a number; never without a deadline.
  *
- * Three stages: pause instructions (the other core is about to write), sched_yield (the other rank may need
- * this core), then futex sleeps of at most 50 ms each. A sleeping rank is shown as waiting in the state
+ * Two stages: pause instructions for up to half a millisecond where each rank has a core (the other one is about to write), or
+ * sched_yield where ranks share them; then futex sleeps of at most 50 ms each. A sleeping rank is shown as waiting in the state
  * table.
  */
 #ifndef SHM_WAIT_H

@@ -173,7 +173,7 @@ static dn_status make_header(int n_ranks, int n_here, size_t arena_bytes, int n_
                            .deadline_s = deadline_s,
                            .n_ranks = (uint32_t)n_ranks,
                            .launcher = (int32_t)getpid(),
-                           .n_pauses = n_here > n_usable_pus ? 1 : 100};
+                           .crowded = n_here > n_usable_pus};
     uint64_t available = dn_limits_memory(""), needed = first_arena + (uint64_t)n_here * arena_bytes;
     if (needed > available)
         return dn_fail(
@@ -360,7 +360,7 @@ bool dn_world_owns(const dn_world *world, int rank, const void *p, size_t bytes)
 
 bool dn_world_crowded(const dn_world *world)
 {
-    return world->control->n_pauses == 1;
+    return world->control->crowded;
 }
 
 void dn_world_on_wait(dn_world *world, void (*poll)(void *context), void *context)

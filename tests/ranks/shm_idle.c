@@ -6,11 +6,16 @@
  * a look and a system call. That is 0.6 ms here; the bound is 2 ms of the 300 ms waited. A wait that spun or
  * yielded on would use most of them: 300 ms alone on its core, 75 ms as one of eight on two. Of a few rounds
  * the best is taken, as on a virtual machine another guest's time may be counted as ours.
+ *
+ * Nor does a wait hand its core to a stranger, again and again, for a time slice each: sched_yield is seen here to take as long.
  */
 #include "base/clock.h"
 #include "support/ranks.h"
 #include "support/tests.h"
 
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -88,11 +93,48 @@ static void eight_ranks_on_two_cores_leave_them_to_the_one_that_is_late(void **s
     run(in_a_receive, 8);
 }
 
+/* ---- beside a stranger ---- */
+
+enum { SLICE_NS = 3000000, N_MEETINGS = 100 };
+
+static _Atomic bool beside_a_stranger;
+static _Thread_local int n_yields;
+
+/* In place of the C library's, for all of this program. */
+int sched_yield(void)
+{
+    n_yields++;
+    const struct timespec slice = {.tv_nsec = SLICE_NS};
+    return atomic_load(&beside_a_stranger) ? nanosleep(&slice, NULL) : (int)syscall(SYS_sched_yield);
+}
+
+static int meet_often(dn_comm *comm, void *argument)
+{
+    (void)argument;
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    n_yields = 0;
+    for (int i = 0; i < N_MEETINGS; i++)
+        RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    RANKS_BELOW(n_yields, 2); /* one tells */
+    return 0;
+}
+
+static void one_time_slice_that_a_stranger_takes_is_enough_to_sleep_from_then_on(void **state)
+{
+    (void)state;
+    ranks_spec spec = {.kind = AS_THREADS, .n_ranks = 8, .arena_bytes = 4096};
+    atomic_store(&beside_a_stranger, true);
+    int n_failed = ranks_run(&spec, meet_often, NULL, NULL);
+    atomic_store(&beside_a_stranger, false);
+    assert_int_equal(n_failed, 0);
+}
+
 TESTS(shm_idle)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rank_that_has_a_core_gives_it_back_while_it_waits),
         cmocka_unit_test(eight_ranks_on_two_cores_leave_them_to_the_one_that_is_late),
+        cmocka_unit_test(one_time_slice_that_a_stranger_takes_is_enough_to_sleep_from_then_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
