@@ -1,4 +1,5 @@
-"""What ninja has to build for the tests of a tier: all, but for the short one under sanitizers no more than it runs.
+"""What ninja has to build for the tests of a tier: all, but for the short one what only the long one runs is left out, and under
+sanitizers whatever no test runs.
 
 Usage: test_targets.py BUILD-DIR short|full"""
 import json
@@ -13,10 +14,13 @@ def told(about):
         return json.load(file)
 
 
-if tier == "full" or any(option["name"] == "b_sanitize" and option["value"] == "none" for option in told("buildoptions")):
+if tier == "full":
     print("all")
     sys.exit()
-needed = {target for test in told("tests") if not any(suite.endswith(":full") for suite in test["suite"])
-          for target in test["depends"]}
-print(*(os.path.relpath(file, build) for target in told("targets") if target["id"] in needed
+short, long = set(), set()
+for test in told("tests"):
+    (long if any(suite.endswith(":full") for suite in test["suite"]) else short).update(test["depends"])
+is_sanitized = any(option["name"] == "b_sanitize" and option["value"] != "none" for option in told("buildoptions"))
+print(*(os.path.relpath(file, build) for target in told("targets")
+        if target["id"] in short or not is_sanitized and target["build_by_default"] and target["id"] not in long
         for file in target["filename"]))
