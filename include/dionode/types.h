@@ -11,9 +11,9 @@
 
 typedef enum dn_type { DN_F32, DN_F64, DN_BF16, DN_I32, DN_I64, DN_N_TYPES } dn_type;
 
-#ifdef DN_REAL_DOUBLE
+#if defined DN_REAL_DOUBLE
 #define DN_REAL DN_F64
-#else
+#elif !defined DN_REAL_EITHER
 #define DN_REAL DN_F32
 #endif
 

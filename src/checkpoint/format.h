@@ -13,9 +13,9 @@
 #define DN_CHECKPOINT_DIGITS_AT  (8 + sizeof DN_CHECKPOINT_PREFIX - 1) /* offset in the file */
 #define DN_CHECKPOINT_HEADER_MAX 100000000 /* bytes; the limit of the safetensors library */
 
-#ifdef DN_REAL_DOUBLE
+#if defined DN_REAL_DOUBLE
 #define DN_CHECKPOINT_DTYPE "F64"
-#else
+#elif !defined DN_REAL_EITHER
 #define DN_CHECKPOINT_DTYPE "F32"
 #endif
 #define DN_CHECKPOINT_BF16 "BF16"

@@ -17,9 +17,9 @@
 #define DN_DEPENDENT_SHARE (16 * DN_REAL_EPS)
 
 /* A block of numbers below this has no scale: 127 divided by it would be beyond the largest number. */
-#ifdef DN_REAL_DOUBLE
+#if defined DN_REAL_DOUBLE
 #define DN_QUANTUM_LEAST (128 * DBL_MIN)
-#else
+#elif !defined DN_REAL_EITHER
 #define DN_QUANTUM_LEAST (128 * FLT_MIN)
 #endif
 

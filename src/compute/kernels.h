@@ -144,11 +144,13 @@ static inline size_t dn_share_of(double share, size_t n)
 /* Numbers that share a scale in fp4 and int8 (ops.h). */
 enum { DN_QUANTUM_BLOCK = 256 };
 
+#ifndef DN_REAL_EITHER
 /** Bytes of the scales before the codes of n numbers. */
 static inline size_t dn_scale_bytes(size_t n)
 {
     return (((n + DN_QUANTUM_BLOCK - 1) / DN_QUANTUM_BLOCK * sizeof(dn_real)) + 7) / 8 * 8;
 }
+#endif
 
 /* Indices of entries: the last of each width stands for none. */
 static inline size_t dn_index_bytes(const dn_tiling *t)

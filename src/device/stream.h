@@ -126,11 +126,13 @@ static inline dn_buf *dn_alike(const dn_buf *memory, const dn_buf *like)
     return (dn_buf *)((uintptr_t)memory | ((uintptr_t)like & DN_NARROW_BIT));
 }
 
+#ifndef DN_REAL_EITHER
 /** The handle advanced by `elements` elements. */
 static inline dn_buf *dn_at(const dn_buf *x, size_t elements)
 {
     return (dn_buf *)((uintptr_t)x + elements * (dn_is_narrow(x) ? sizeof(uint16_t) : sizeof(dn_real)));
 }
+#endif
 
 static inline dn_ids *dn_ids_at(const dn_ids *x, size_t elements)
 {
