@@ -9,7 +9,7 @@ build_threads() {
   printf '#define DN_DEVICES(X) X(cpu)\n' > "$out/device/devices.h" # the CPU alone
   for file in "$tree"/src/base/*.c "$tree"/src/tensor/*.c "$tree"/src/shm/*.c "$tree"/src/device/*.c "$tree"/src/comm/*.c "$tree"/tests/support/ranks.c \
       "$tree"/tests/tsan/*.c; do
-    case $file in */base/json.c|*/join.c|*/device/available.c|*/device/fake.c) continue ;; esac
+    case $file in */base/json.c|*/join.c|*/device/available.c|*/device/fake.c|*/device/place.c) continue ;; esac
     object=$out/$(basename "$(dirname "$file")")-$(basename "$file" .c).o
     objects+=("$object")
     [ "$object" -nt "$file" ] && [ -z "${compile_all:-}" ] || ${CC:-gcc} $flags -c "$file" -o "$object" || return
