@@ -6,10 +6,12 @@
 
 #include <limits.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+#define TELLING_S 1 /* from a rank's claim of the failure to its message; longer, and it is dead */
 
 /* ---- failure ---- */
 
@@ -45,9 +47,11 @@ dn_failure dn_world_failure(const dn_world *world)
     dn_abort_record *record = &world->control->abort;
     dn_failure failure = {.status = DN_OK};
     uint32_t word = atomic_load_explicit(&record->word, memory_order_acquire);
-    /* Claim and message are a few stores apart, unless the claimer was killed in between. */
-    for (int i = 0; word == DN_ABORT_CLAIMED && i < 1000; i++) {
-        sched_yield();
+    /* Claim and message are a few stores apart, unless the claimer was killed in between; or a busy machine runs others first. */
+    const struct timespec brief = {.tv_nsec = 100000};
+    double start_s = word == DN_ABORT_CLAIMED ? dn_clock_s() : 0;
+    while (word == DN_ABORT_CLAIMED && dn_clock_s() - start_s < TELLING_S) {
+        nanosleep(&brief, NULL);
         word = atomic_load_explicit(&record->word, memory_order_acquire);
     }
     if (word == DN_ABORT_EMPTY)

@@ -1,10 +1,13 @@
 /* What the ranks are told when one of them dies, hangs or fails: soon, all of them, and with the right name.
  */
 #include "base/clock.h"
+#include "shm/control.h"
 #include "support/ranks.h"
 #include "support/tests.h"
 
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -225,6 +228,36 @@ static void a_failed_world_stays_failed(void **state)
     }
 }
 
+/* As on a machine that runs others between a rank's claim of the failure and its message. */
+static int tell_slowly(dn_comm *comm, void *argument)
+{
+    (void)argument;
+    dn_abort_record *record = &dn_comm_world(comm)->control->abort;
+    if (dn_comm_rank(comm) == 1) {
+        atomic_store(&record->word, DN_ABORT_CLAIMED);
+        sleep_ms(50);
+        record->status = DN_ERR_DATA;
+        record->rank = 1;
+        strcpy(record->message, "slowly");
+        atomic_store(&record->word, DN_ABORT_PUBLISHED);
+        return 0;
+    }
+    dn_failure failure;
+    while ((failure = dn_world_failure(dn_comm_world(comm))).status == DN_OK)
+        sleep_ms(1);
+    if (failure.rank != 1 || strcmp(failure.message, "slowly") != 0)
+        fprintf(stderr, "rank %d: %s\n", failure.rank, failure.message);
+    RANKS_CHECK(failure.rank == 1 && strcmp(failure.message, "slowly") == 0);
+    return 0;
+}
+
+static void a_story_that_is_told_slowly_is_heard_to_its_end(void **state)
+{
+    (void)state;
+    ranks_spec spec = {.kind = AS_THREADS, .n_ranks = 2, .arena_bytes = ARENA};
+    assert_int_equal(ranks_run(&spec, tell_slowly, NULL, NULL), 0);
+}
+
 TESTS(shm_faults)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +267,7 @@ TESTS(shm_faults)
         cmocka_unit_test(progress_of_the_rank_in_the_way_starts_the_deadline_anew),
         cmocka_unit_test(of_many_failures_one_is_the_first_and_everybody_hears_it),
         cmocka_unit_test(a_failed_world_stays_failed),
+        cmocka_unit_test(a_story_that_is_told_slowly_is_heard_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
