@@ -5,12 +5,14 @@
 
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <math.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SPINNING_S     0.0005 /* a wake-up costs 30 to 60 us, so sleep late, but soon */
+#define SPINNING_S     0.0005 /* at most: a wake-up costs 30 to 60 us, so sleep late, but soon */
+#define LEAST_SPIN_S   0.00002 /* where that was in vain, wait after wait */
 #define N_PAUSES       100    /* between two looks at the clock: some microseconds */
 #define N_YIELDS       16     /* measured */
 #define LONG_YIELD_S   0.001  /* whoever had the core all that time has no part in these waits, */
@@ -39,10 +41,12 @@ static outcome poll_word(const dn_world *world, const _Atomic uint64_t *word, ui
     return atomic_load_explicit(word, memory_order_acquire) >= want ? REACHED : NOT_YET;
 }
 
-/* Where each rank has cores: the awaited one is about to write. sched_yield would hand this core to whatever else the machine
- * does, for a time slice of milliseconds; a sleeper that is woken comes back at once. */
+/* Where each rank has cores: the awaited one is about to write, unless it is late, or does not run on a busy machine: then spinning
+ * takes its time, and is given half as long next time. sched_yield would hand this core to whatever else the machine does, for a time
+ * slice of milliseconds; a sleeper that is woken comes back at once. */
 static outcome spin(const dn_world *world, const _Atomic uint64_t *word, uint64_t want)
 {
+    static _Thread_local double patience_s = SPINNING_S;
     double start_s = dn_clock_s();
     outcome seen = NOT_YET;
     do {
@@ -51,7 +55,8 @@ static outcome spin(const dn_world *world, const _Atomic uint64_t *word, uint64_
             seen = poll_word(world, word, want);
         }
         dn_control_poll(world);
-    } while (seen == NOT_YET && dn_clock_s() - start_s < SPINNING_S);
+    } while (seen == NOT_YET && dn_clock_s() - start_s < patience_s);
+    patience_s = seen == NOT_YET ? fmax(patience_s / 2, LEAST_SPIN_S) : fmin(patience_s * 2, SPINNING_S);
     return seen;
 }
 
