@@ -110,7 +110,7 @@ static dn_status open_replica(replica *r, const oracle_case *c, dn_comm *comm)
 {
     const int size[DN_N_AXES] = {N, 1, 1};
     *r = (replica){.config = optimizer_config(c)};
-    DN_TRY(dn_stream_create("ref", 1, &r->stream));
+    DN_TRY(dn_stream_create("cpu", 1, &r->stream));
     DN_TRY(dn_mesh_create(comm, size, &r->mesh));
     r->own = dn_strategy_mesh(c->strategy, r->mesh);
     for (size_t i = 0; i < N_PARAMS; i++) {

@@ -60,10 +60,9 @@ static int describe(dn_comm *comm, size_t t, dn_sharded_tensor *tensor, dn_shard
     RANKS_CHECK(dn_comm_alloc(comm, most * width, &memory) == DN_OK);
     const dn_block own = shards[dn_comm_rank(comm)].block;
     unsigned char *x = memory;
-    for (size_t i = 0; i < own.rows * own.cols * width; i++) {
-        size_t row = own.row0 + i / (own.cols * width), col = own.col0 * width + i % (own.cols * width);
-        x[i] = byte_of(t, row * l->cols * width + col);
-    }
+    for (size_t row = own.row0; row < own.row0 + own.rows; row++)
+        for (size_t col = own.col0 * width; col < (own.col0 + own.cols) * width; col++)
+            *x++ = byte_of(t, row * l->cols * width + col);
     for (int rank = 0; rank < P; rank++)
         shards[rank].data = memory;
     *tensor = (dn_sharded_tensor){{.rows = l->rows, .cols = l->cols, .type = l->type}, (size_t)P, shards};

@@ -4,6 +4,7 @@
 #include "support/close.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,12 +15,39 @@ double *dense_zeros(size_t rows, size_t cols)
 
 /* Sum of twelve uniforms would do as well; Box-Muller in double, so that both precisions see the same
  * numbers. */
-double *dense_random(size_t rows, size_t cols, uint64_t stream)
+static void draw(double *a, size_t n, uint64_t stream)
 {
-    double *a = dense_zeros(rows, cols);
-    for (size_t i = 0; i < rows * cols; i++)
+    for (size_t i = 0; i < n; i++)
         a[i] = sqrt(-2 * log(dn_random_uniform(99, stream, 2 * i))) *
                cos(2 * M_PI * dn_random_uniform(99, stream, 2 * i + 1));
+}
+
+/* Ranks that are threads draw the same matrices over and over, half of the time of tests of meshes. So small ones are kept,
+ * each in the place that its name falls on, until another falls there. */
+double *dense_random(size_t rows, size_t cols, uint64_t stream)
+{
+    enum { PLACES = 4096, SMALL = 4096 };
+    static struct drawn {
+        size_t n;
+        uint64_t stream;
+        double *numbers;
+    } places[PLACES];
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    size_t n = rows * cols;
+    double *a = dense_zeros(rows, cols);
+    if (n == 0 || n > SMALL) {
+        draw(a, n, stream);
+        return a;
+    }
+    pthread_mutex_lock(&mutex);
+    struct drawn *place = &places[((stream * 31 + n) * UINT64_C(0x9E3779B97F4A7C15) >> 32) % PLACES];
+    if (place->n != n || place->stream != stream) {
+        place->numbers = realloc(place->numbers, n * sizeof *a);
+        place->n = n, place->stream = stream;
+        draw(place->numbers, n, stream);
+    }
+    memcpy(a, place->numbers, n * sizeof *a);
+    pthread_mutex_unlock(&mutex);
     return a;
 }
 
