@@ -50,7 +50,7 @@ static void every_pattern_survives_the_way_there_and_back(void **state)
     static dn_real x[PATTERNS];
     for (size_t i = 0; i < PATTERNS; i++)
         bits[i] = (uint16_t)i;
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         convert((*backend)->name, 2, bits, x, NULL, PATTERNS);
         convert((*backend)->name, 2, again, NULL, x, PATTERNS);
         for (uint32_t i = 0; i < PATTERNS; i++) {
@@ -85,7 +85,7 @@ static void ties_go_to_even_and_nothing_else_does(void **state)
             want[2] = (uint16_t)(low + 1) | bit;
         }
     }
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         convert((*backend)->name, 1, got, NULL, x, 6 * 256);
         for (size_t i = 0; i < 6 * 256; i++)
             if ((double)x[i] != 0 && fabs((double)x[i]) > 1e-37)
@@ -107,7 +107,7 @@ static void special_numbers(void **state)
                          (dn_real)0x1.8p-134};
     static const uint16_t right[] = {0, 0x8000, 0x7f80, 0xff80, 0x7f80, 0x7f7f, 0x7f80, 0, 1};
     uint16_t got[9];
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         convert((*backend)->name, 1, got, NULL, x, 9);
         assert_memory_equal(got, right, sizeof got);
     }
@@ -121,7 +121,7 @@ static void every_backend_rounds_like_the_reference(void **state)
     for (size_t i = 0; i < N; i++) /* exponents from subnormal to infinite */
         x[i] = (dn_real)ldexp((double)x[i], (int)(i % 280) - 145);
     convert("ref", 1, right, NULL, x, N);
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend))
         for (int n_threads = 1; n_threads <= 2; n_threads++) {
             convert((*backend)->name, n_threads, got, NULL, x, N);
             assert_memory_equal(got, right, N * sizeof *got);

@@ -92,7 +92,7 @@ static void weights_in_bfloat16_multiply_as_what_they_are(void **state)
     for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
         const product *p = &products[i];
         trial t = narrow_trial(p);
-        for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+        for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
             dn_real *results[MAX_ARRAYS];
             double host[MAX_HOST], most = (8 + sqrt((double)p->in)) * sqrt((double)p->in) * DN_REAL_EPS;
             run_backend((*backend)->name, 2, &t, run_narrow, p, results, host);
@@ -111,7 +111,7 @@ static void weights_in_bfloat16_multiply_as_what_they_are(void **state)
 static void threads_and_neighbours_do_not_change_a_product(void **state)
 {
     enum { N = 5, OUT = 403, IN = 333 };
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         dn_real got[2][2][N * OUT];
         for (int n_threads = 1; n_threads <= 5; n_threads += 2) {
             dn_stream *s = make_stream((*backend)->name, n_threads);
@@ -234,7 +234,7 @@ static void every_backend_attends_to_a_cache_alike(void **state)
 
 static void a_cache_holds_what_the_whole_sequence_is(void **state)
 {
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend))
         for (size_t i = 0; i < N_SEQUENCES; i++) {
             dn_real *results[MAX_ARRAYS];
             double host[MAX_HOST];

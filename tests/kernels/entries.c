@@ -218,7 +218,7 @@ static void indices_outside_of_a_tile_are_skipped(void **state)
     enum { ROWS = 5, COLS = 7, K = 4, GUARD = 64, N = ROWS * COLS };
     const dn_tiling t = {ROWS, COLS, 4, 4}; /* of 16, 12, 4 and 3 entries */
     const uint16_t indices[4 * K] = {16, 15, 0xffff, 0, 12, 13, 11, 0x8000, 4, 3, 15, 0xfffe, 3, 2, 255, 16};
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         dn_stream *s = make_stream((*backend)->name, 1);
         dn_buf *memory = new_memory(s, (N + 2 * GUARD) * sizeof(dn_real));
         dn_bytes *message = new_memory(s, sizeof indices);
@@ -242,7 +242,7 @@ static void entries_above_a_threshold(void **state)
     enum { N = 40000 };
     for (int kind = 0; kind < KINDS; kind++) {
         dn_real *x = numbers(N, kind);
-        for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+        for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
             const double taus[] = {0.67, (double)INFINITY, 0};
             for (int i = 0; i < 6; i++) {
                 const double tau = taus[i / 2];
@@ -286,7 +286,7 @@ static void what_is_above_a_threshold_leaves_the_rest(void **state)
     const double taus[] = {0.67, (double)INFINITY, 0};
     dn_real *q = malloc(N * sizeof *q), *rest = malloc(N * sizeof *rest);
     for (int kind = 0; kind < KINDS; kind++)
-        for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+        for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend))
             for (int i = 0; i < 3; i++) {
                 dn_real *x = numbers(N, kind);
                 dn_stream *s = make_stream((*backend)->name, 2);
@@ -314,7 +314,7 @@ static void what_is_above_a_threshold_leaves_the_rest(void **state)
 /* Of fewer numbers by the reference, which compares all with all. */
 static void magnitudes_are_ranked_as_sorting_does(void **state)
 {
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         const size_t n = strcmp((*backend)->name, "ref") == 0 ? 2000 : 20000, ranks[] = {1, 2, 200, n / 2, n};
         dn_real *x = numbers(n, 0), *sorted = numbers(n, 0);
         qsort(sorted, n, sizeof *sorted, by_magnitude);

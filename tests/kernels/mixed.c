@@ -58,8 +58,8 @@ static product case_of(size_t i)
  * change no bit. What `right` [m,ldc] has, within `tolerance`. */
 static void compare_mixed(const trial *t, const product *p, const dn_real *right, double tolerance)
 {
-    static const int threads[] = {1, 3, 2, 8};
-    const size_t n_runs = full_run() ? 4 : 2;
+    static const int threads[] = {3, 1, 2, 8};
+    const size_t n_runs = full_run() ? 4 : looks_at_memory_alone() ? 1 : 2;
     for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next_backend(backend)) {
         dn_real *got[4][MAX_ARRAYS];
         double host[MAX_HOST];
@@ -75,8 +75,8 @@ static void compare_mixed(const trial *t, const product *p, const dn_real *right
                     fail_msg("%s, %d threads, %zu x %zu x %zu, %d%d%d: element %zu is %.9g, not %.9g", (*backend)->name, threads[k],
                              p->m, p->n, p->k, p->ta, p->tb, p->add, i, (double)got[k][2][i], (double)*want);
                 if (memcmp(&got[k][2][i], &got[0][2][i], sizeof(dn_real)) != 0)
-                    fail_msg("%s: element %zu is %a with %d threads, %a with one", (*backend)->name, i, (double)got[k][2][i],
-                             threads[k], (double)got[0][2][i]);
+                    fail_msg("%s: element %zu is %a with %d threads, %a with %d", (*backend)->name, i, (double)got[k][2][i],
+                             threads[k], (double)got[0][2][i], threads[0]);
             }
         }
         for (size_t k = 0; k < n_runs; k++)
@@ -108,7 +108,7 @@ static void products_of_whole_numbers_are_exact(void **state)
  * That A and B are rounded makes thousands of times as much. */
 static void operands_are_rounded_to_bfloat16_and_sums_are_not(void **state)
 {
-    for (size_t i = 0; i < N_CASES; i++) {
+    for (size_t i = 0; i < N_CASES; i += looks_at_memory_alone() ? 9 : 1) {
         product p = case_of(i);
         trial t = trial_of(&p, 1), rounded = trial_of(&p, 1);
         dn_real *right[MAX_ARRAYS], *unrounded[MAX_ARRAYS];

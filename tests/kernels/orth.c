@@ -140,7 +140,7 @@ static void check_gram(const char *backend, const batch *b, size_t k)
 
 static void gram_matrices_are_sums_in_double(void **state)
 {
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         batch b = make_batch();
         run((*backend)->name, 2, &b, gram);
         for (size_t k = 0; k < b.n; k++) {
@@ -170,7 +170,7 @@ static void sketches_are_those_of_the_reference(void **state)
 {
     batch ref = make_batch();
     run("ref", 1, &ref, sketch);
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         batch b = make_batch();
         run((*backend)->name, 2, &b, sketch);
         for (size_t k = 0; k < b.n; k++)
@@ -185,7 +185,7 @@ static void partials_of_bands_add_up_to_the_partial_of_the_whole(void **state)
 {
     static const size_t edges[] = {0, 0, 7, 297, 300};
     const size_t r = 40, rows = dn_sketch_rows(r) + 1;
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend))
         for (int sketched = 0; sketched < 2; sketched++) {
             batch b = {.n = 0};
             for (int i = 0; i < 5; i++)
@@ -231,7 +231,7 @@ static void check_applied(const char *backend, const batch *b, size_t k)
 
 static void rows_are_multiplied_in_double_and_rounded_once(void **state)
 {
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         batch b = make_batch();
         run((*backend)->name, 2, &b, apply);
         for (size_t k = 0; k < b.n; k++)
@@ -347,7 +347,7 @@ static void one_round_keeps_its_promise_and_two_leave_rounding(void **state)
     static const double parallel[] = {0, 1e2, 1e4, 1e5};
     const size_t m = 200, r = 70;
     const double eps = DN_REAL_EPS * sqrt((double)m);
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend))
         for (size_t i = 0; i < 4; i++)
             for (int sketched = 0; sketched < 2; sketched++) {
                 batch b = make_one(m, r, parallel[i]);
@@ -370,7 +370,7 @@ static void one_round_keeps_its_promise_and_two_leave_rounding(void **state)
 static void factors_are_of_the_sum_of_partials(void **state)
 {
     const size_t r = 45;
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         batch b = make_one(15, r, 0), c = make_one(20, r, 0), d = make_one(60, r, 0);
         dn_stream *s = make_stream((*backend)->name, 2);
         dn_row_block bands[] = {b.bands[0], c.bands[0], d.bands[0]};
@@ -431,7 +431,7 @@ static double deviation_from_factor(const dn_real *p, const dn_real *x, size_t m
 static void householder_gives_the_factor_of_every_matrix(void **state)
 {
     static const size_t tall[][2] = {{1, 1}, {7, 1}, {50, 11}, {150, 64}, {260, 130}, {65, 65}, {2100, 3}};
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend))
         for (size_t k = 0; k < sizeof tall / sizeof *tall; k++)
             for (double parallel = 0; parallel <= 1e6; parallel += 1e6) {
                 size_t m = tall[k][0], r = tall[k][1];
@@ -473,7 +473,7 @@ static void householder_takes_batches(void **state)
 static void check_verdict(const batch *like, dn_factor_info expected)
 {
     size_t m = like->bands[0].m, r = like->bands[0].r;
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         dn_stream *s = make_stream((*backend)->name, 2);
         for (int way = 0; way < 3; way++) {
             batch b = {.n = 0};

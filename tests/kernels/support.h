@@ -43,10 +43,11 @@ typedef struct trial {
     bool same_bits;        /* 1 and 2 threads must agree bit by bit */
 } trial;
 
-/* Runs on all columns, over 1 and 2 threads; asserts. Frees the trial's arrays. */
+/* Runs on all columns (next_backend), over 1 and 2 threads; asserts. Frees the trial's arrays. */
 void compare_columns(trial *t, operation run, const void *context);
 
-/* Runs on each column, over 1 to 8 threads, several times: all must leave the bits that one thread leaves. */
+/* Runs on each column, over 3 threads, in the long run over 2 and several times over 8, too: all must leave the bits that one thread
+ * leaves. */
 void compare_threads(const trial *t, operation run, const void *context);
 
 /* Runs on one column; results [arrays] are what it left, for free_results. */
@@ -73,7 +74,11 @@ void free_ids(dn_stream *s, dn_ids *ids, size_t n);
 /* x rounded by the reference. */
 void round_to_bf16(array *x);
 
-/* Behind a backend of a list; the end behind the device's own: the host's are no others there. */
+/* The short run under sanitizers: the plain one looks at numbers, so that one number of threads is enough here, and the fastest backend
+ * and the last; those between are the same C for other instructions. */
+bool looks_at_memory_alone(void);
+
+/* Behind a backend of a list, where another is to be tried; the end behind the device's own: the host's are no others there. */
 const dn_kernels *const *next_backend(const dn_kernels *const *backend);
 
 /* A stream of that column; asserts. */

@@ -96,7 +96,7 @@ static void symmetric_products_agree(void **state)
 static void symmetric_products_are_symmetric_to_the_last_bit(void **state)
 {
     const products p = {.count = 2, .n = 150, .k = 31, .alpha = 1, .beta = 0.25, .gamma = 2};
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         trial t = symmetric_trial(&p);
         dn_real *results[MAX_ARRAYS];
         double host[MAX_HOST];
@@ -126,7 +126,7 @@ static void streams_that_round_alike_make_the_same_bits_on_any_number_of_threads
 {
     static const size_t some[][4] = {{1, 203, 187, 141}, {11, 130, 97, 111}, {3, 1100, 64, 128}};
     static const int n_threads[] = {2, 3, 5, 8, 9};
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend))
         for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
             const products p = {.count = some[i][0], .m = some[i][1], .n = some[i][2], .k = some[i][3], .ta = DN_N, .tb = DN_T};
             size_t n_out = p.m * p.n;

@@ -82,7 +82,7 @@ static void products_of_tall_matrices_with_small_ones_agree(void **state)
 static void our_own_products_have_the_same_bits_with_any_number_of_threads(void **state)
 {
     static const int threads[] = {2, 3, 8};
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         dn_stream *s = make_stream((*backend)->name, 1);
         bool own = strstr(dn_products_describe(s), (*backend)->name) != NULL;
         dn_stream_destroy(&s);
@@ -113,7 +113,7 @@ static void our_own_products_have_the_same_bits_with_any_number_of_threads(void 
 /* Of a rank of 8 or 16 most of a panel's work would be for nothing. */
 static void products_of_a_low_rank_are_left_to_the_library(void **state)
 {
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         dn_stream *s = make_stream((*backend)->name, 1);
         dn_product x = {.ta = DN_N, .tb = DN_T, .m = 4096, .n = 64, .k = 256, .alpha = 1};
         bool own = strstr(dn_products_describe(s), (*backend)->name) != NULL;
@@ -250,7 +250,7 @@ static void run_nan(dn_stream *s, dn_buf *const *b, double *host, const void *co
 
 static void nan_and_infinity_show_in_the_sum_of_squares(void **state)
 {
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend = next_backend(backend)) {
         trial t = {.arrays = {constant_array(3, 0), random_array(70000, 1, 1)}, .n_arrays = 2};
         t.arrays[0].start[1] = (dn_real)NAN;
         t.arrays[1].start[69998] = (dn_real)INFINITY;

