@@ -250,7 +250,8 @@ static inline double sum_of_lanes(const wide lanes[WIDES])
     return sum;
 }
 
-static sums values_of(const dn_real *x, size_t n)
+/* `next`: memory is asked for n / 2 numbers there. */
+static sums values_of(const dn_real *x, size_t n, const dn_real *next)
 {
     wide sum[WIDES] = {0};
     dn_vector_bits there = {0}; /* in each lane -1 times how many */
@@ -258,7 +259,7 @@ static sums values_of(const dn_real *x, size_t n)
     dn_real room[DN_GROUP];
     for (size_t at = 0; at < n; at += DN_GROUP) {
         const dn_real *group = dn_group(x + at, n - at, room);
-        dn_ask_for(x + at + DN_AHEAD, DN_GROUP);
+        dn_ask_for(next + at / 2, DN_GROUP / 2);
         for (int i = 0; i < DN_GROUP; i += DN_LANES)
             there += dn_load(group + i) != 0;
         for (int row = 0; row < DN_GROUP; row += DN_SUM_LANES)
@@ -271,12 +272,13 @@ static sums values_of(const dn_real *x, size_t n)
 }
 
 /* Of the numbers that are not 0; `zeros` says whether there are others. */
-static inline double squares_of(const dn_real *x, size_t n, double mean, bool zeros)
+static inline double squares_of(const dn_real *x, size_t n, const dn_real *next, double mean, bool zeros)
 {
     wide sum[WIDES] = {0};
     dn_real room[DN_GROUP];
     for (size_t at = 0; at < n; at += DN_GROUP) {
         const dn_real *group = dn_group(x + at, n - at, room);
+        dn_ask_for(next + at / 2, DN_GROUP / 2);
         for (int row = 0; row < DN_GROUP; row += DN_SUM_LANES)
             for (int i = 0; i < WIDES; i++) {
                 wide value = widened(group + row + i * WIDE), away = value - mean;
@@ -287,13 +289,15 @@ static inline double squares_of(const dn_real *x, size_t n, double mean, bool ze
     return sum_of_lanes(sum);
 }
 
-/* Sum and number of what is not 0, and, as sum[1], of the squared distances from the block's mean. */
+/* Sum and number of what is not 0, and, as sum[1], of the squared distances from the block's mean. The second pass finds the block
+ * in a cache: memory brings half of the next block in each. */
 static sums moments_of(const dn_real *x, size_t n)
 {
-    sums of = values_of(x, n);
+    const dn_real *next = x + n, *middle = next + n / 2;
+    sums of = values_of(x, n, next);
     double mean = of.count[0] > 0 ? of.sum[0] / of.count[0] : 0;
     bool full = of.count[0] == (double)n && n % DN_GROUP == 0;
-    of.sum[1] = full ? squares_of(x, n, mean, false) : squares_of(x, n, mean, true);
+    of.sum[1] = full ? squares_of(x, n, middle, mean, false) : squares_of(x, n, middle, mean, true);
     return of;
 }
 
