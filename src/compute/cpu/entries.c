@@ -98,8 +98,10 @@ static void begin(candidates *c)
 /* Of x, whole groups. */
 static inline void collect(candidates *c, const dn_real *x, size_t n, size_t first)
 {
-    for (size_t at = 0; at < n && c->n <= c->most; at += DN_GROUP)
-        c->n += take_of_group(c->values + c->n, c->index + c->n, x + at, c->least, first + at);
+    size_t found = c->n;
+    for (size_t at = 0; at < n && found <= c->most; at += DN_GROUP)
+        found += take_of_group(c->values + found, c->index + found, x + at, c->least, first + at);
+    c->n = found;
 }
 
 /* Whether the k largest of the tile are among them, or all that are not 0. */
@@ -405,11 +407,12 @@ typedef struct block_entries {
 static void find_in_block(block_entries *f, const dn_real *x, size_t n, size_t first, dn_real_bits least)
 {
     dn_real room[DN_GROUP];
-    f->count = 0;
+    size_t count = 0;
     for (size_t at = 0; at < n; at += DN_GROUP) {
         dn_ask_for(x + at + DN_AHEAD, DN_GROUP);
-        f->count += take_of_group(f->value + f->count, f->index + f->count, dn_group(x + at, n - at, room), least, first + at);
+        count += take_of_group(f->value + count, f->index + count, dn_group(x + at, n - at, room), least, first + at);
     }
+    f->count = count;
 }
 
 static void store_found(unsigned char *indices, size_t bytes, dn_real *values, const block_entries *f,

@@ -313,22 +313,25 @@ static double deviation_of(const sums *blocks, size_t n, double mean, double cou
     return sqrt(squares / count);
 }
 
-static inline dn_vector only_of(dn_vector x, dn_vector_bits which)
-{
-    return (dn_vector)((dn_vector_bits)x & which);
-}
-
 enum { RUN = DN_SUM_RUN * DN_SUM_LANES, VECTORS = DN_SUM_LANES / DN_LANES };
 
-/* Adds numbers to a run's sums; a bin is how many edges a number reaches. Returns the bins, -1 times. */
-static inline dn_vector_bits sum_bins(dn_vector run[BINS][VECTORS], int lanes, dn_vector value, const dn_real edge[BINS - 1])
+#ifdef __AVX512F__
+#ifdef DN_REAL_DOUBLE
+#define DN_ADD_WHERE(sum, lanes, x) ((dn_vector)_mm512_mask_add_pd((__m512d)(sum), lanes, (__m512d)(sum), (__m512d)(x)))
+#else
+#define DN_ADD_WHERE(sum, lanes, x) ((dn_vector)_mm512_mask_add_ps((__m512)(sum), lanes, (__m512)(sum), (__m512)(x)))
+#endif
+#else
+#define DN_ADD_WHERE(sum, lanes, x) ((sum) + (dn_vector)((dn_vector_bits)(x) & (lanes)))
+#endif
+
+/* Adds numbers to a run's sums; a bin is how many edges a number reaches. */
+static inline void sum_bins(dn_vector run[BINS][VECTORS], int i, dn_vector value, const dn_lanes reach[BINS - 1])
 {
-    dn_vector_bits reach0 = value >= edge[0], reach1 = value >= edge[1], reach2 = value >= edge[2];
-    run[0][lanes] += only_of(value, ~reach0);
-    run[1][lanes] += only_of(value, ~reach1 & reach0);
-    run[2][lanes] += only_of(value, ~reach2 & reach1);
-    run[3][lanes] += only_of(value, reach2);
-    return reach0 + reach1 + reach2;
+    run[0][i] = DN_ADD_WHERE(run[0][i], (dn_lanes)~reach[0], value);
+    run[1][i] = DN_ADD_WHERE(run[1][i], (dn_lanes)(reach[0] & ~reach[1]), value);
+    run[2][i] = DN_ADD_WHERE(run[2][i], (dn_lanes)(reach[1] & ~reach[2]), value);
+    run[3][i] = DN_ADD_WHERE(run[3][i], reach[2], value);
 }
 
 /* A group: adds it to a run's sums; words: its bins. */
@@ -338,8 +341,13 @@ static inline dn_vector_bits sum_bins(dn_vector run[BINS][VECTORS], int lanes, d
 static inline __m256i code_half(dn_vector run[BINS][VECTORS], const dn_real *x, const dn_real edge[BINS - 1])
 {
     __m256i bin[4];
-    for (int i = 0; i < 4; i++)
-        bin[i] = (__m256i)sum_bins(run, i % VECTORS, dn_load(x + i * DN_LANES), edge);
+    for (int i = 0; i < 4; i++) {
+        dn_vector value = dn_load(x + i * DN_LANES);
+        const dn_lanes reach[] = {DN_LANES_THAT(value, AT_LEAST, edge[0]), DN_LANES_THAT(value, AT_LEAST, edge[1]),
+                                  DN_LANES_THAT(value, AT_LEAST, edge[2])};
+        sum_bins(run, i % VECTORS, value, reach);
+        bin[i] = (__m256i)(reach[0] + reach[1] + reach[2]);
+    }
     __m256i bytes =
         _mm256_packs_epi16(_mm256_packs_epi32(bin[0], bin[1]), _mm256_packs_epi32(bin[2], bin[3]));
     return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi16(4 << 8 | 1), bytes),
@@ -371,13 +379,18 @@ static inline uint64_t spread(uint64_t x)
 
 static inline void code_group(uint64_t words[2], dn_vector run[BINS][VECTORS], const dn_real *x, const dn_real edge[BINS - 1])
 {
-    uint64_t first = dn_at_least(x, edge[0]), second = dn_at_least(x, edge[1]),
-             third = dn_at_least(x, edge[2]);
+    dn_lanes reach[BINS - 1][DN_VECTORS];
+    for (int i = 0; i < DN_VECTORS; i++) {
+        dn_vector value = dn_load(x + i * DN_LANES);
+        dn_lanes own[BINS - 1];
+        for (int e = 0; e < BINS - 1; e++)
+            reach[e][i] = own[e] = DN_LANES_THAT(value, AT_LEAST, edge[e]);
+        sum_bins(run, i % VECTORS, value, own);
+    }
+    uint64_t first = dn_word_of(reach[0]), second = dn_word_of(reach[1]), third = dn_word_of(reach[2]);
     uint64_t low = first ^ second ^ third, high = (first & second) | ((first | second) & third);
     words[0] = spread(low) | spread(high) << 1;
     words[1] = spread(low >> 32) | spread(high >> 32) << 1;
-    for (int i = 0; i < DN_GROUP; i += DN_LANES)
-        (void)sum_bins(run, i / DN_LANES % VECTORS, dn_load(x + i), edge);
 }
 #endif
 

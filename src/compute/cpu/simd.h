@@ -63,60 +63,86 @@ static inline dn_vector_bits dn_load_bits(const dn_real *x)
     return *(const dn_vector_bits *)x;
 }
 
-/* Bit i: lane i of a comparison. AVX-512 has other instructions for it, which the compiler finds by a detour
- * only. */
+/* What a comparison says of each lane: a mask with AVX-512, whose instructions for it the compiler finds by a detour only, else -1
+ * or 0. With AVX2 the compiler would turn comparisons round, to blend where an `and` will do. Integers are compared by >, which is
+ * one instruction before AVX-512, where >= is two. */
 #ifdef __AVX512F__
 #ifdef DN_REAL_DOUBLE
+typedef __mmask8 dn_lanes;
 #define DN_LANES_THAT(x, op, y) _mm512_cmp_pd_mask((__m512d)(x), _mm512_set1_pd(y), DN_IF_##op)
 #define DN_BITS_AT_LEAST(x, y)  _mm512_cmpge_epi64_mask((__m512i)(x), _mm512_set1_epi64(y))
 #else
+typedef __mmask16 dn_lanes;
 #define DN_LANES_THAT(x, op, y) _mm512_cmp_ps_mask((__m512)(x), _mm512_set1_ps(y), DN_IF_##op)
 #define DN_BITS_AT_LEAST(x, y)  _mm512_cmpge_epi32_mask((__m512i)(x), _mm512_set1_epi32(y))
 #endif
+#else
+typedef dn_vector_bits dn_lanes;
+#define DN_BITS_AT_LEAST(x, y) ((x) > (y)-1)
+#if defined(__AVX2__) && defined(DN_REAL_DOUBLE)
+#define DN_LANES_THAT(x, op, y) ((dn_lanes)_mm256_cmp_pd((__m256d)(x), _mm256_set1_pd(y), DN_IF_##op))
+#elif defined(__AVX2__)
+#define DN_LANES_THAT(x, op, y) ((dn_lanes)_mm256_cmp_ps((__m256)(x), _mm256_set1_ps(y), DN_IF_##op))
+#else
+#define DN_LANES_THAT(x, op, y) ((x)DN_IF_##op(y))
+#endif
+#endif
+#ifdef __AVX2__
 #define DN_IF_AT_LEAST _CMP_GE_OQ
 #define DN_IF_BELOW    _CMP_LT_OQ
 #define DN_IF_NOT      _CMP_NEQ_UQ
 #else
-#define DN_LANES_THAT(x, op, y) dn_lanes_that((x)DN_IF_##op(y))
-#define DN_BITS_AT_LEAST(x, y)  dn_lanes_that((x) >= (y))
-#define DN_IF_AT_LEAST          >=
-#define DN_IF_BELOW             <
-#define DN_IF_NOT               !=
+#define DN_IF_AT_LEAST >=
+#define DN_IF_BELOW    <
+#define DN_IF_NOT      !=
+#endif
 
-/* Of lanes of -1 and 0. */
-static inline uint64_t dn_lanes_that(dn_vector_bits comparison)
+enum { DN_VECTORS = DN_GROUP / DN_LANES };
+
+/* Bit i: what was said of number i of a group. */
+static inline uint64_t dn_word_of(const dn_lanes that[DN_VECTORS])
 {
-#if defined(__AVX2__) && defined(DN_REAL_DOUBLE)
-    return (uint64_t)_mm256_movemask_pd((__m256d)comparison);
-#elif defined(__AVX2__)
-    return (uint64_t)_mm256_movemask_ps((__m256)comparison);
-#elif defined(__SSE2__) && defined(DN_REAL_DOUBLE)
-    return (uint64_t)_mm_movemask_pd((__m128d)comparison);
-#elif defined(__SSE2__)
-    return (uint64_t)_mm_movemask_ps((__m128)comparison);
-#else
     uint64_t word = 0;
-    for (int i = 0; i < DN_LANES; i++)
-        word |= (uint64_t)(comparison[i] & 1) << i;
+#if defined(__AVX2__) && !defined(__AVX512F__) && !defined(DN_REAL_DOUBLE)
+    for (int i = 0; i < DN_VECTORS; i += 4) { /* packing interleaves halves of registers */
+        __m256i first = _mm256_packs_epi32((__m256i)that[i], (__m256i)that[i + 1]),
+                second = _mm256_packs_epi32((__m256i)that[i + 2], (__m256i)that[i + 3]),
+                bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(first, second), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+        word |= (uint64_t)(uint32_t)_mm256_movemask_epi8(bytes) << i * DN_LANES;
+    }
+#else
+    for (int i = 0; i < DN_VECTORS; i++) {
+#if defined(__AVX512F__)
+        uint64_t bits = that[i];
+#elif defined(__AVX2__)
+        uint64_t bits = (uint64_t)_mm256_movemask_pd((__m256d)that[i]);
+#elif defined(__SSE2__) && defined(DN_REAL_DOUBLE)
+        uint64_t bits = (uint64_t)_mm_movemask_pd((__m128d)that[i]);
+#elif defined(__SSE2__)
+        uint64_t bits = (uint64_t)_mm_movemask_ps((__m128)that[i]);
+#else
+        uint64_t bits = 0;
+        for (int lane = 0; lane < DN_LANES; lane++)
+            bits |= (uint64_t)(that[i][lane] & 1) << lane;
+#endif
+        word |= bits << i * DN_LANES;
+    }
+#endif
     return word;
-#endif
 }
-#endif
 
-/* Of a group: which numbers are at least `edge`, below 0, not 0 (as NaN is not), of at least that magnitude.
- */
+/* Of a group: which numbers are below 0, not 0 (as NaN is not), of at least that magnitude. */
 #define DN_WHICH(name, lanes, ...)                                                                           \
     static inline uint64_t name(const dn_real *x, ##__VA_ARGS__)                                             \
     {                                                                                                        \
-        uint64_t word = 0;                                                                                   \
-        for (int i = 0; i < DN_GROUP; i += DN_LANES)                                                         \
-            word |= (uint64_t)(lanes) << i;                                                                  \
-        return word;                                                                                         \
+        dn_lanes that[DN_VECTORS];                                                                           \
+        for (int i = 0; i < DN_VECTORS; i++, x += DN_LANES)                                                  \
+            that[i] = (lanes);                                                                               \
+        return dn_word_of(that);                                                                             \
     }
-DN_WHICH(dn_at_least, DN_LANES_THAT(dn_load(x + i), AT_LEAST, edge), dn_real edge)
-DN_WHICH(dn_negative, DN_LANES_THAT(dn_load(x + i), BELOW, 0))
-DN_WHICH(dn_not_zero, DN_LANES_THAT(dn_load(x + i), NOT, 0))
-DN_WHICH(dn_reaching, DN_BITS_AT_LEAST(dn_load_bits(x + i) & DN_MAGNITUDE, least), dn_real_bits least)
+DN_WHICH(dn_negative, DN_LANES_THAT(dn_load(x), BELOW, 0))
+DN_WHICH(dn_not_zero, DN_LANES_THAT(dn_load(x), NOT, 0))
+DN_WHICH(dn_reaching, DN_BITS_AT_LEAST(dn_load_bits(x) & DN_MAGNITUDE, least), dn_real_bits least)
 #undef DN_WHICH
 
 /* Asks memory for n numbers; where there is nothing, nothing happens. */
