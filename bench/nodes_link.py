@@ -53,13 +53,13 @@ def mean(values):
 def predicted(alone, link):
     """A step's seconds, as `dionode compare` predicts them (src/report/linktime.h): computing, and of the network what is not hidden
     behind it. What begins during the backward pass is hidden for as long as it was under way, but no longer than it takes; what is
-    taken up `delay` steps later, behind these."""
+    taken up `delay` steps later, behind these; and for as long as the step without a network awaited its exchange, it has counted."""
     bandwidth, latency = (number(part) for part in link.split(":"))
     compute = mean(x["step_s"] for x in alone)
 
     def left(x):
-        hidden = min(x["overlap_s"], 8 * x["overlap_bytes"] / bandwidth) + x["delay"] * compute
-        return max(0, x["hops_dp"] * latency + 8 * x["cluster_bytes_dp"] / bandwidth - hidden)
+        beside = min(x["overlap_s"], 8 * x["overlap_bytes"] / bandwidth) + x["wait_dp_s"] + x["delay"] * compute
+        return max(0, x["hops_dp"] * latency + 8 * x["cluster_bytes_dp"] / bandwidth - beside)
 
     return compute + mean(left(x) for x in alone)
 

@@ -74,6 +74,8 @@ typedef struct dn_link_clock {
     double done;  /* when what began last is done */
     double done_at[DN_IN_FLIGHT_MAX]; /* ... of exchanges in flight */
     double slept_s;
+    double called;    /* when the exchange that is waited for was called; 0: nobody waits */
+    double awaited_s; /* for exchanges, without slept_s */
 } dn_link_clock;
 
 /* A sum over nodes that is under way (nodes.c). Its moves begin as there is room for them, in the order in which others expect them:

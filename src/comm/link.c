@@ -73,13 +73,21 @@ double dn_comm_take_link_s(dn_comm *comm)
     return slept_s;
 }
 
+double dn_comm_take_awaited_s(dn_comm *comm)
+{
+    double awaited_s = comm->link.awaited_s;
+    comm->link.awaited_s = 0;
+    return awaited_s;
+}
+
 void dn_link_carry(dn_comm *comm, dn_traffic kind, uint64_t hops, double bytes)
 {
     dn_link_clock *c = &comm->link;
     c->done = 0;
+    c->called = kind == DN_TRAFFIC_CONTROL ? 0 : dn_clock_s();
     if (c->link.bytes_per_s <= 0 || kind == DN_TRAFFIC_CONTROL)
         return;
-    double begun = c->begun > 0 ? c->begun : dn_clock_s();
+    double begun = c->begun > 0 ? c->begun : c->called;
     c->free = fmax(c->free, begun) + bytes / c->link.bytes_per_s;
     c->done = c->free + (double)hops * c->link.latency_s;
     c->begun = c->begun > 0 ? c->done : 0; /* one after another */
@@ -93,7 +101,11 @@ void dn_comm_sleep_until(dn_comm *comm, double end)
 
 void dn_link_wait(dn_comm *comm)
 {
-    dn_comm_sleep_until(comm, comm->link.done);
+    dn_link_clock *c = &comm->link;
+    if (c->called > 0)
+        c->awaited_s += dn_clock_s() - c->called;
+    c->called = 0;
+    dn_comm_sleep_until(comm, c->done);
 }
 
 dn_status dn_link_end(dn_comm *comm, dn_status status)

@@ -43,4 +43,8 @@ void dn_comm_sleep_until(dn_comm *comm, double end);
 /** Seconds slept on links since the last call. */
 double dn_comm_take_link_s(dn_comm *comm);
 
+/** Seconds since the last call for which this rank awaited exchanges that had been called, control left out, before it slept: on a link
+ * they go on within the time that it takes. */
+double dn_comm_take_awaited_s(dn_comm *comm);
+
 #endif

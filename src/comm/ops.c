@@ -2,6 +2,7 @@
  * rank exchanges and counts nothing. */
 #include "comm/ops.h"
 
+#include "base/clock.h"
 #include "base/fail.h"
 #include "comm/internal.h"
 
@@ -194,6 +195,7 @@ dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange)
     if (comm->size == 1)
         return DN_OK;
     comm->link.done = exchange ? comm->link.done_at[exchange % DN_IN_FLIGHT_MAX] : 0;
+    comm->link.called = dn_clock_s();
     if (comm->link.begun > 0) /* what follows counts as begun when this is done */
         comm->link.begun = comm->link.done;
     return dn_link_end(comm, comm->ops->finish(comm, exchange));

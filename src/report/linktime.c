@@ -17,7 +17,8 @@ double dn_record_link_s(const dn_record *record, uint64_t step, const dn_link *l
         if (link->bytes_per_s > 0) {
             double moving = dn_link_s(link, 0, x->cluster_bytes), early = isnan(x->overlap_bytes) ? 0 : x->overlap_bytes,
                    hidden = early > 0 ? fmin(x->overlap_s, dn_link_s(link, 0, early)) : 0;
-            double left = moving - hidden + dn_link_s(link, x->hops, 0) - delay * compute;
+            double beside = hidden + (isnan(x->wait_s) ? 0 : x->wait_s) + delay * compute;
+            double left = moving + dn_link_s(link, x->hops, 0) - beside;
             seconds += left < 0 ? 0 : left; /* NaN stays */
         }
     }

@@ -1,12 +1,12 @@
 /*
  * How long a recorded run would have taken on a network:
  *
- *     sum over steps of  compute + max(0, hops * latency + cluster bytes / bandwidth - hidden - delay * compute)
+ *     sum over steps of  compute + max(0, hops * latency + cluster bytes / bandwidth - hidden - wait - delay * compute)
  *
- * compute is the measured step less what it slept on an emulated link; exchanges through shared memory stay in
- * it. delay is the number of steps during which an exchange may go on beside computation. hidden is what goes on
- * during the backward pass of runs on several nodes: as long as it was under way, but no more than what began by then
- * takes.
+ * compute is the measured step less what it slept on an emulated link; what moves through shared memory, or between nodes, stays in
+ * it. wait is for how long the step awaited that: it goes on within the network's time, so the longer of the two counts. (Of runs that
+ * did not record it both count.) delay is the number of steps during which an exchange may go on beside computation. hidden is what
+ * goes on during the backward pass of runs on several nodes: as long as it was under way, but no more than what began by then takes.
  */
 #ifndef REPORT_LINKTIME_H
 #define REPORT_LINKTIME_H

@@ -46,6 +46,7 @@ dn_status dn_record_read(const char *path, dn_record *out)
                                     .cluster_bytes = value(dn_series_column(&s, "cluster_bytes_dp"), i),
                                     .hops = value(dn_series_column(&s, "hops_dp"), i),
                                     .link_s = value(dn_series_column(&s, "link_s"), i),
+                                    .wait_s = value(dn_series_column(&s, "wait_dp_s"), i),
                                     .delay = value(dn_series_column(&s, "delay"), i),
                                     .client_bytes_down = value(dn_series_column(&s, "client_bytes_down"), i),
                                     .client_bytes_up = value(dn_series_column(&s, "client_bytes_up"), i),

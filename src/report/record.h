@@ -23,7 +23,8 @@ typedef struct dn_record_step {
     double state_bytes;           /* the optimizer's, all workers together */
     double memory_bytes;          /* that they reserve, with it */
     double cluster_bytes, hops;   /* over dp, as dn_comm_stats counts them */
-    double link_s;                /* slept on an emulated link */
+    double link_s;                /* slept on an emulated link, */
+    double wait_s;                /* and awaited what moves over dp, beside that */
     double delay;                 /* steps during which the exchange over dp may go on */
     double client_bytes_down, client_bytes_up; /* of weights to clients, and of what they sent, all together */
     double virtual_s;             /* of clients' time since the first step, at the end of this one */

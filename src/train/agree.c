@@ -19,13 +19,13 @@
 
 #define AGREE_S 0.1 /* between two agreements of a pass, which take microseconds */
 
-enum { FAILED, STOP, SAVE, BETWEEN, SUM, N_SHARED };
+enum { FAILED, STOP, SAVE, BETWEEN, NUMBER, N_SHARED }; /* but for NUMBER none is below 0 */
 
-/* *sum, of every rank, becomes the sum over the ranks. */
-static dn_status agree(dn_run *run, double *sum)
+/* *number, of every rank, becomes the sum over the ranks, or the largest. */
+static dn_status agree(dn_run *run, dn_op op, double *number)
 {
     dn_run_agreement *a = &run->agreement;
-    double shared[N_SHARED] = {[FAILED] = a->own != DN_OK, [SUM] = *sum};
+    double shared[N_SHARED] = {[FAILED] = a->own != DN_OK, [NUMBER] = *number};
     if (run->rank == 0) {
         DN_TRY(dn_run_look_at_saving(run));
         uint32_t saves = dn_comm_saves_requested(run->comm);
@@ -40,14 +40,14 @@ static dn_status agree(dn_run *run, double *sum)
         shared[BETWEEN] = interval;
         a->saves = saves;
     }
-    DN_TRY(dn_comm_all_reduce_scalars(run->comm, shared, N_SHARED, DN_SUM));
+    DN_TRY(dn_comm_all_reduce_scalars(run->comm, shared, N_SHARED, op));
     a->failed = shared[FAILED] > 0;
     a->stop = a->stop || shared[STOP] > 0;
     a->save = a->save || shared[SAVE] > 0;
     a->between = (uint64_t)shared[BETWEEN];
     a->points = 0;
     a->since_s = dn_clock_s();
-    *sum = shared[SUM];
+    *number = shared[NUMBER];
     return DN_OK;
 }
 
@@ -55,7 +55,7 @@ dn_status dn_run_agree_to_begin(dn_run *run)
 {
     double none = 0;
     run->agreement.between = 1;
-    DN_TRY(agree(run, &none));
+    DN_TRY(agree(run, DN_SUM, &none));
     return run->agreement.stop ? DN_RUN_DROPPED : DN_OK;
 }
 
@@ -103,7 +103,7 @@ dn_status dn_run_pass_on(void *context, bool together)
     bool staged = run->mesh->size[DN_PP] > 1; /* dn_run_gate */
     if (staged || !together || ++run->agreement.points < run->agreement.between)
         return DN_OK;
-    DN_TRY(agree(run, &none));
+    DN_TRY(agree(run, DN_SUM, &none));
     if (run->agreement.stop || run->agreement.failed)
         return DN_RUN_DROPPED;
     /* Saving replicas that differ overwrites the gradients: it waits for the end of the step. */
@@ -133,12 +133,20 @@ dn_status dn_run_after_gate(dn_run *run, dn_status status)
 {
     double none = 0;
     if (status == DN_RUN_DROPPED && run->instance.pipeline.gate)
-        DN_TRY(agree(run, &none));
+        DN_TRY(agree(run, DN_SUM, &none));
     return status;
 }
 
 dn_status dn_run_end_pass(dn_run *run, double *sum)
 {
-    DN_TRY(agree(run, sum));
+    DN_TRY(agree(run, DN_SUM, sum));
+    return run->agreement.failed ? DN_RUN_DROPPED : DN_OK;
+}
+
+dn_status dn_run_end_step(dn_run *run, double *least)
+{
+    double most = -*least;
+    DN_TRY(agree(run, DN_MAX, &most));
+    *least = -most;
     return run->agreement.failed ? DN_RUN_DROPPED : DN_OK;
 }

@@ -303,6 +303,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"link_s", run->plan.link_dp.bytes_per_s > 0 || run->plan.link_across.bytes_per_s > 0 || *run->plan.config.link_pp
                        ? r->link_s
                        : NAN},
+        {"wait_dp_s", clients ? NAN : r->wait_dp_s},
         {"bytes_factors", payload[DN_TRAFFIC_FACTORS]},
         {"bytes_basis", payload[DN_TRAFFIC_BASIS]},
         {"bytes_orth", payload[DN_TRAFFIC_ORTH]},

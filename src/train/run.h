@@ -26,6 +26,7 @@ typedef struct dn_step_result {
     dn_comm_stats stats[DN_N_AXES]; /* of this rank; several axes count with the outermost */
     dn_comm_stats across;           /* of those of dp: between islands of replicas */
     double link_s;                  /* slept on emulated links */
+    double wait_dp_s;               /* that exchanges over dp were awaited beside that, by the rank that came to them last */
     double tokens;                  /* trained */
     dn_client_result clients;       /* of a run with clients */
     double wait_s;                  /* that this stage of a pipeline waited for its neighbours */
@@ -110,7 +111,8 @@ dn_status dn_run_validate(dn_run *run, double *loss) DN_MUST_USE;
 /** Collective. Begins a pass over rows of a loader, in phase `phase`. Between layers the ranks agree ten
  * times a second whether to continue (dn_run_pass_on, for dn_model_on_progress; its context is the run). A
  * row that cannot be read (dn_run_row, a dn_rows_fn; its context is a dn_run_rows) fails on all ranks
- * together. dn_run_end_pass agrees once more, and sums *sum over the ranks. Both may return DN_RUN_DROPPED;
+ * together. dn_run_end_pass agrees once more, and sums *sum over the ranks; dn_run_end_step does so behind a step, and *least becomes
+ * the least of all ranks'. All may return DN_RUN_DROPPED;
  * at the end only a failure abandons the pass, while a stop is only recorded in run->agreement. */
 typedef struct dn_run_rows {
     dn_run *run;
@@ -128,6 +130,7 @@ dn_status dn_run_pass_on_alone(void *run, bool together) DN_MUST_USE;
 dn_status dn_run_gate(void *run) DN_MUST_USE;
 dn_status dn_run_after_gate(dn_run *run, dn_status status) DN_MUST_USE;
 dn_status dn_run_end_pass(dn_run *run, double *sum) DN_MUST_USE;
+dn_status dn_run_end_step(dn_run *run, double *least) DN_MUST_USE;
 
 /** Whether this rank's weights and states are finite. Not collective. Errors: DN_ERR_NUMERIC naming step and
  * tensor. */

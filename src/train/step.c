@@ -55,6 +55,19 @@ static void collect_stats(const dn_run *run, dn_step_result *result)
     }
 }
 
+/* By this rank; of another that came to an exchange later, less. */
+static double take_wait_dp_s(const dn_run *run)
+{
+    double seconds = 0;
+    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
+        if (axes & DN_AXIS(DN_DP) && run->mesh->comms[axes])
+            seconds += dn_comm_take_awaited_s(run->mesh->comms[axes]);
+    for (dn_scope scope = DN_SCOPE_ISLAND; scope < DN_N_SCOPES; scope++)
+        if (dn_strategy_comm(run->instance.strategy, scope))
+            seconds += dn_comm_take_awaited_s(dn_strategy_comm(run->instance.strategy, scope));
+    return seconds;
+}
+
 dn_step_params dn_run_step_params(const dn_run *run, uint64_t step)
 {
     const dn_plan *plan = &run->plan;
@@ -101,6 +114,7 @@ dn_status dn_run_step(dn_run *run)
     dn_run_rows rows = {run, &run->train};
     dn_step_result before = {0};
     collect_stats(run, &before); /* not this step's */
+    (void)take_wait_dp_s(run);
     double started = dn_clock_s(), sum;
     dn_run_begin_pass(run, "forward and backward");
     run->instance.pipeline.wait_s = 0;
@@ -117,10 +131,11 @@ dn_status dn_run_step(dn_run *run)
                              .step_params = dn_run_step_params(run, run->step)};
     result.wait_s = run->instance.pipeline.wait_s;
     result.staleness = (double)run->instance.pipeline.staleness / (double)dn_plan_rounds(&run->plan, (size_t)batch);
-    double optimizing = dn_clock_s(), none = 0;
+    double optimizing = dn_clock_s();
     DN_TRY(dn_instance_step(&run->instance, &result.step_params, result.loss, &result.report));
     result.optimizer_s = dn_clock_s() - optimizing;
-    DN_TRY(dn_run_end_pass(run, &none)); /* until all have finished reading what this rank will overwrite */
+    result.wait_dp_s = take_wait_dp_s(run);
+    DN_TRY(dn_run_end_step(run, &result.wait_dp_s)); /* until all have finished reading what this rank will overwrite */
     collect_stats(run, &result);
     result.seconds = dn_clock_s() - started;
     run->step++;

@@ -158,6 +158,43 @@ static void what_happens_between_begin_and_finish_overlaps(void **state)
     run_ranks(overlap, 0);
 }
 
+/* One rank comes late: for the others it is the exchange that takes so long, on a link within the link's time. */
+static int come_late(dn_comm *comm, void *argument)
+{
+    const struct timespec late = {.tv_nsec = 60000000};
+    const dn_link slow = *(const dn_link *)argument;
+    double control = 1, least = INFINITY, most_awaited = 0, most_slept = 0;
+    float x[N];
+    dn_comm_use_link(comm, &slow);
+    for (int i = 0; i < TRIES; i++) {
+        fill(comm, x);
+        RANKS_CHECK(dn_comm_all_reduce_scalars(comm, &control, 1, DN_SUM) == DN_OK && dn_comm_take_awaited_s(comm) == 0);
+        if (dn_comm_rank(comm) == 1)
+            nanosleep(&late, NULL);
+        double begun = dn_clock_s();
+        RANKS_CHECK(all_reduce(comm, x) == DN_OK);
+        double took = dn_clock_s() - begun, awaited = dn_comm_take_awaited_s(comm), slept = dn_comm_take_link_s(comm);
+        RANKS_BELOW(awaited + slept, took + 1e-9); /* rounding */
+        least = fmin(least, took - awaited - slept);
+        most_awaited = fmax(most_awaited, awaited);
+        most_slept = fmax(most_slept, slept);
+    }
+    RANKS_BELOW(least, 0.001); /* between looks at the clock */
+    if (dn_comm_rank(comm) != 1)
+        RANKS_BELOW(0.03, most_awaited);
+    RANKS_CHECK((most_slept > 0) == (slow.bytes_per_s > 0)); /* the others may be later than the link, but not always */
+    return 0;
+}
+
+static void what_was_awaited_is_told_without_what_was_slept(void **state)
+{
+    (void)state;
+    dn_link none = {0}, slow = {.latency_s = 0.05, .bytes_per_s = 1e9}; /* 0.2 s, more than the late one takes */
+    ranks_spec spec = {.kind = AS_PROCESSES, .n_ranks = P, .arena_bytes = 4 << 20};
+    assert_int_equal(ranks_run(&spec, come_late, &none, NULL), 0);
+    assert_int_equal(ranks_run(&spec, come_late, &slow, NULL), 0);
+}
+
 /* Only one rank sleeps, longer than the deadline; the others wait for it. */
 static int sleep_long(dn_comm *comm, void *argument)
 {
@@ -230,6 +267,7 @@ TESTS(comm_link)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exchanges_take_as_long_as_the_formula_says),
         cmocka_unit_test(what_happens_between_begin_and_finish_overlaps),
+        cmocka_unit_test(what_was_awaited_is_told_without_what_was_slept),
         cmocka_unit_test(a_slow_link_is_no_hang),
         cmocka_unit_test(a_stop_ends_the_sleep),
         cmocka_unit_test(links_are_read_and_what_is_none_is_named),

@@ -433,7 +433,7 @@ def strategies_are_compared_by_bytes_and_by_time_on_networks():
                 want = 0
                 for line in (line for m in runs for line in m):
                     late = latency * line["hops_dp"] + line["cluster_bytes_dp"] / bandwidth if bandwidth else 0
-                    want += (line["step_s"] + max(0, late - line["delay"] * line["step_s"])) / 2
+                    want += (line["step_s"] + max(0, late - line["wait_dp_s"] - line["delay"] * line["step_s"])) / 2
                 expect(near(best["link_s"][name], want), f"{name}: {best['link_s'][name]}, not {want}")
         plain, apart = found[0]["best"], found[1]["best"]
         expect(plain["hops_dp"] == 2 and near(apart["hops_dp"], 2 / 3), f"{plain} {apart}")

@@ -19,6 +19,15 @@ WAYS = ["", "optimizer=dion ortho_fraction=0.125 replicate_mesh_grad_sync=true",
 
 
 @case
+def the_longer_counts_of_what_a_step_awaited_without_a_network_and_what_the_network_takes():
+    """20 ms on the network, as messages and bytes."""
+    step = {"step_s": 0.1, "overlap_s": 0, "overlap_bytes": 0, "delay": 0, "hops_dp": 2, "cluster_bytes_dp": 1.25e6}
+    for awaited, want in ((0, 0.12), (0.008, 0.112), (0.03, 0.1)):
+        got = bench.predicted([{**step, "wait_dp_s": awaited}], LINK)
+        expect(abs(got - want) < 1e-12, f"{awaited} s awaited: {got} s, not {want}")
+
+
+@case
 def a_step_between_nodes_takes_what_is_predicted():
     """A busy machine lengthens both runs, and not alike: then once more. No step is shorter than what its exchange takes alone, less
     what goes on beside it; losses are the same bits."""

@@ -474,6 +474,12 @@ static void time_on_a_link_is_computation_and_what_exceeds_the_overlap(void **st
     for (int i = 0; i < 4; i++)
         steps[i].delay = 5;
     expect_near(dn_record_link_s(&record, UINT64_MAX, &link), 4);
+    for (int i = 0; i < 4; i++)
+        steps[i].delay = NAN;
+    steps[1].wait_s = 0.5, steps[3].wait_s = 1; /* the exchange was awaited without a network, too: the longer counts */
+    expect_near(dn_record_link_s(&record, UINT64_MAX, &link), 4 + 2 * 4 - 0.5 - 1);
+    expect_near(dn_record_link_s(&record, UINT64_MAX, &(dn_link){.latency_s = 0.05, .bytes_per_s = 1000}), 4); /* 0.2 + 0.2 s */
+    expect_near(dn_record_link_s(&record, UINT64_MAX, &dn_links[0].link), 4);
     steps[3].hops = NAN; /* of a version that counted none */
     assert_true(isnan(dn_record_link_s(&record, UINT64_MAX, &link)));
     steps[1].val_loss = 3;
