@@ -656,7 +656,7 @@ dn_status dn_span_end(dn_comm *comm, const dn_job *job)
 
 /* Over the rail of the member, so that its bytes cross once to each node; they lie where its memory would be. Node by node: who waits
  * for room has sent what those before it wait for. */
-dn_status dn_comm_send_ahead(dn_comm *comm, dn_comm_chunk chunk, dn_traffic kind, uint64_t *ticket)
+dn_status dn_comm_send_ahead(dn_comm *comm, dn_comm_chunk chunk, const uint64_t *length, dn_traffic kind, uint64_t *ticket)
 {
     *ticket = 0;
     if (!comm->span)
@@ -667,8 +667,10 @@ dn_status dn_comm_send_ahead(dn_comm *comm, dn_comm_chunk chunk, dn_traffic kind
             continue;
         for (int i = 0; i < n_members_of(comm, node); i++) {
             const int member = member_of(comm, node, i);
-            if (on_rail(comm, own_node(comm), member) == comm->rank)
-                DN_TRY(receive(comm, moves, kind, member, at(comm, chunk.p, member), chunk.span));
+            if (on_rail(comm, own_node(comm), member) != comm->rank)
+                continue;
+            const size_t bytes = length ? *(const uint64_t *)(void *)at(comm, length, member) : chunk.span;
+            DN_TRY(receive(comm, moves, kind, member, at(comm, chunk.p, member), bytes));
         }
         DN_TRY(send(comm, moves, on_rail(comm, node, comm->rank), chunk.p, chunk.span));
     }

@@ -49,8 +49,10 @@ void *dn_comm_domain_copy(const dn_comm *comm, const void *p);
  */
 
 /** Collective, without waiting for others, unless more than 64 moves are under way: begins to bring each member's chunk to the other
- * nodes. The memory stays as it is until all have read it. *ticket: for dn_comm_await_ahead. Errors: those of the communicator. */
-dn_status dn_comm_send_ahead(dn_comm *comm, dn_comm_chunk chunk, dn_traffic kind, uint64_t *ticket) DN_MUST_USE;
+ * nodes. The memory stays as it is until all have read it. length: NULL: chunks are all as long; else the symmetric place where each
+ * member has the bytes of its own, which was sent ahead, too, and awaited. *ticket: for dn_comm_await_ahead. Errors: those of the
+ * communicator. */
+dn_status dn_comm_send_ahead(dn_comm *comm, dn_comm_chunk chunk, const uint64_t *length, dn_traffic kind, uint64_t *ticket) DN_MUST_USE;
 /** Collective: waits until what was sent ahead up to that ticket is here, and this rank's gone. Behind the next
  * barrier all can read it. */
 dn_status dn_comm_await_ahead(dn_comm *comm, uint64_t ticket, dn_traffic kind) DN_MUST_USE;

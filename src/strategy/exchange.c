@@ -94,20 +94,27 @@ static bool find_due(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
     return any;
 }
 
-/* What all read, and as long as all know: to other nodes as soon as it is there. Whoever asked for it, message by message, would wait
- * for each until its owner waits, too. */
-static bool is_sent_ahead(const dn_exchange_run *e)
+/* Of all windows, those in use or not: one message. */
+static dn_status tell_lengths(const dn_strategy_run *r, const dn_exchange_run *e)
 {
-    return e->row->pattern == DN_GATHER && !e->row->varies;
+    uint64_t ticket;
+    const dn_comm_chunk lengths = dn_comm_chunk_of(e->messages->length, r->n_params * e->depth * sizeof *e->messages->length);
+    DN_TRY(dn_comm_send_ahead(replicas_of(e), lengths, NULL, e->row->kind, &ticket));
+    return dn_comm_await_ahead(replicas_of(e), ticket, e->row->kind);
 }
 
+/* What all read: to other nodes as soon as it is there. Whoever asked for it, message by message, would wait for each until its owner
+ * waits, too. */
 static dn_status send_ahead(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
+    if (e->row->varies)
+        DN_TRY(tell_lengths(r, e));
     for (size_t i = 0; i < r->n_params; i++) {
         dn_window_message *m = dn_strategy_window(e, i, step);
         if (!m)
             continue;
-        DN_TRY(dn_comm_send_ahead(replicas_of(e), dn_comm_chunk_of(m->message.bytes, m->message.n), e->row->kind, &m->ticket));
+        const dn_comm_chunk chunk = dn_comm_chunk_of(m->message.bytes, m->message.n);
+        DN_TRY(dn_comm_send_ahead(replicas_of(e), chunk, e->row->varies ? m->length : NULL, e->row->kind, &m->ticket));
         m->ahead = true;
     }
     return DN_OK;
@@ -283,7 +290,7 @@ static dn_message view_of(const dn_exchange_run *e, const dn_window_message *m, 
     dn_message message = m->message;
     message.from = from;
     if (e->row->varies) {
-        const uint64_t *length = dn_comm_view(dp, dn_comm_chunk_of(m->length, sizeof *length), from, e->row->kind);
+        const uint64_t *length = dn_comm_view_ahead(dp, dn_comm_chunk_of(m->length, sizeof *length), from, e->row->kind);
         message.n = (size_t)*length;
     }
     const dn_comm_chunk chunk = dn_comm_chunk_of(m->message.bytes, message.n);
@@ -376,7 +383,7 @@ static dn_status begin(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
             *m->length = m->message.n;
     }
     DN_TRY(dn_stream_sync(r->parts.stream));
-    return is_sent_ahead(e) ? send_ahead(r, e, step) : is_begun_ahead(e) ? begin_ahead(r, e, step) : DN_OK;
+    return e->row->pattern == DN_GATHER ? send_ahead(r, e, step) : is_begun_ahead(e) ? begin_ahead(r, e, step) : DN_OK;
 }
 
 /* ---- a step ---- */
