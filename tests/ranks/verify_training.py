@@ -30,7 +30,7 @@ TOLERANCE = {"float": 1e-4, "double": 1e-12}
 
 
 def verify(*arguments, ranks=RANKS, env=None):
-    return run([PROGRAM, "verify", CONFIG, "-n", str(ranks), *STEPS, *arguments], limit_s=300,
+    return run([PROGRAM, "verify", CONFIG, "-n", str(ranks), *STEPS, *arguments], limit_s=1200,
                env={**os.environ, **(env or {})})
 
 
