@@ -106,20 +106,52 @@ static dn_status product(void *context, const double *in, double *out)
     return add_gradient(h, in, -h->reach, out);
 }
 
+/* Of what is trained, as it is; closed by free(h->weights), also after an error. */
+static dn_status open(hessian *h, dn_finetune_run *run)
+{
+    double norm = 0;
+    *h = (hessian){.run = run, .n = run->model.plan.n_trained_elements};
+    h->weights = calloc(2 * h->n, sizeof *h->weights);
+    if (!h->weights)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a product with a Hessian of %zu numbers", h->n);
+    h->room = h->weights + h->n;
+    DN_TRY(transfer(h, h->weights, false, false));
+    for (size_t i = 0; i < h->n; i++)
+        norm += (double)h->weights[i] * (double)h->weights[i];
+    h->reach = cbrt(DN_REAL_EPS) * (1 + sqrt(norm)); /* where rounding of gradients and curvature of theirs weigh alike */
+    return DN_OK;
+}
+
+static dn_status spectrum(hessian *h, const uint32_t *rows, size_t n_rows, const double *start, double *nodes, double *weights, size_t *n)
+{
+    h->rows = rows;
+    h->n_rows = n_rows;
+    return dn_lanczos(h->n, dn_min(DN_SHARE_PRODUCTS, h->n), product, h, start, nodes, weights, n);
+}
+
+dn_status dn_prompt_spectrum(dn_finetune_run *run, const uint32_t *rows, size_t n_rows, const double *start, double *nodes, double *weights,
+                             size_t *n_nodes)
+{
+    hessian h;
+    dn_status status = open(&h, run);
+    if (status == DN_OK)
+        status = spectrum(&h, rows, n_rows, start, nodes, weights, n_nodes);
+    free(h.weights);
+    return status;
+}
+
 static dn_status share_of_client(hessian *h, int client, double *start, double *share)
 {
     const dn_finetune_run *t = h->run;
     uint32_t rows[DN_SHARE_TEXTS];
     double nodes[DN_SHARE_PRODUCTS], weights[DN_SHARE_PRODUCTS];
-    size_t n;
-    h->rows = rows;
-    h->n_rows = dn_min(DN_SHARE_TEXTS, dn_partition_rows(t->partition, client));
-    for (size_t i = 0; i < h->n_rows; i++)
+    size_t n, n_rows = dn_min(DN_SHARE_TEXTS, dn_partition_rows(t->partition, client));
+    for (size_t i = 0; i < n_rows; i++)
         rows[i] = t->by_client[dn_partition_row(t->partition, client, i)];
     uint64_t seed = dn_random_bits((uint64_t)t->config.seed, DN_STREAM_CURVATURE, (uint64_t)client);
     for (size_t i = 0; i < h->n; i++)
         start[i] = dn_random_bits(seed, 0, i) & 1 ? 1 : -1;
-    DN_TRY(dn_lanczos(h->n, dn_min(DN_SHARE_PRODUCTS, h->n), product, h, start, nodes, weights, &n));
+    DN_TRY(spectrum(h, rows, n_rows, start, nodes, weights, &n));
     for (size_t i = 0; i < n; i++)
         if (!isfinite(nodes[i]) || !isfinite(weights[i]))
             return dn_fail(DN_ERR_NUMERIC, "client %d: the loss has no finite curvature; lower lr, or say --prompt-layers SHARE", client);
@@ -128,27 +160,27 @@ static dn_status share_of_client(hessian *h, int client, double *start, double *
 }
 
 /* shares [n_clients]: of this worker's clients, of all others 0. */
-static dn_status share_of_clients(hessian *h, double *start, double *shares)
+static dn_status share_of_clients(dn_finetune_run *t, double *start, double *shares)
 {
-    const dn_finetune_run *t = h->run;
-    double norm = 0;
-    DN_TRY(transfer(h, h->weights, false, false));
-    for (size_t i = 0; i < h->n; i++)
-        norm += (double)h->weights[i] * (double)h->weights[i];
-    h->reach = cbrt(DN_REAL_EPS) * (1 + sqrt(norm)); /* where rounding of gradients and curvature of theirs weigh alike */
-    for (int client = t->rank; client < t->n_clients; client += t->n_workers)
-        DN_TRY(share_of_client(h, client, start, &shares[client]));
-    return DN_OK;
+    hessian h;
+    dn_status status = open(&h, t);
+    for (int client = t->rank; client < t->n_clients && status == DN_OK; client += t->n_workers)
+        status = share_of_client(&h, client, start, &shares[client]);
+    free(h.weights);
+    return status;
+}
+
+size_t dn_prompt_share_bytes(size_t n)
+{
+    size_t of_number = 2 * sizeof(dn_real) + (DN_SHARE_PRODUCTS + 2) * sizeof(double); /* weights, room; the basis, next, start */
+    return dn_size_mul(n, of_number);
 }
 
 dn_status dn_prompt_measure_share(dn_finetune_run *t, double *share)
 {
-    const dn_plan *plan = &t->model.plan;
-    size_t n = plan->n_trained_elements, n_clients = (size_t)t->n_clients;
-    dn_real *numbers = calloc(2 * n, sizeof *numbers);
-    hessian h = {.run = t, .n = n, .weights = numbers, .room = numbers + n};
+    size_t n = t->model.plan.n_trained_elements, n_clients = (size_t)t->n_clients;
     double *start = calloc(n + n_clients, sizeof *start), *shares = start + n;
-    dn_status status = numbers && start ? share_of_clients(&h, start, shares) : dn_fail(DN_ERR_MEMORY, "no memory for a product with a Hessian");
+    dn_status status = start ? share_of_clients(t, start, shares) : dn_fail(DN_ERR_MEMORY, "no memory for a vector of %zu numbers", n);
     if (status == DN_FINETUNE_STOPPED) /* on this worker alone */
         status = DN_OK;
     if (status == DN_OK)
@@ -158,7 +190,6 @@ dn_status dn_prompt_measure_share(dn_finetune_run *t, double *share)
     *share = 0;
     for (size_t client = 0; client < n_clients && status == DN_OK; client++)
         *share += shares[client] * (double)dn_partition_rows(t->partition, (int)client) / (double)t->n_train;
-    free(numbers);
     free(start);
     return status;
 }

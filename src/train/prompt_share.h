@@ -16,6 +16,17 @@ enum { DN_SHARE_VERSIONS = 10, DN_SHARE_TEXTS = 8, DN_SHARE_PRODUCTS = 50 };
 double dn_prompt_share(const double *nodes, const double *weights, size_t n);
 
 /**
+ * The spectrum of the Hessian of the mean loss over rows [n_rows], by the n numbers that are trained of the model, as start [n], not 0, sees
+ * it (linalg/lanczos.h, by at most DN_SHARE_PRODUCTS products): nodes and weights [DN_SHARE_PRODUCTS], of which *n_nodes are filled in. On
+ * this worker alone. Afterwards weights are undefined. Errors: DN_ERR_MEMORY; of a pass; DN_FINETUNE_STOPPED.
+ */
+dn_status dn_prompt_spectrum(dn_finetune_run *run, const uint32_t *rows, size_t n_rows, const double *start, double *nodes, double *weights,
+                             size_t *n_nodes) DN_MUST_USE;
+
+/** Memory that dn_prompt_measure_share takes on a worker where n numbers are trained. */
+size_t dn_prompt_share_bytes(size_t n);
+
+/**
  * *share: that of the Hessian of each client's loss over a batch of its first texts, by what is trained of the model, at the weights
  * as they are, averaged by clients' texts; of clients, without tp and fs. The same on all workers, whatever their number. Afterwards weights are
  * undefined. Collective. Errors: DN_ERR_NUMERIC: the loss has no finite curvature; DN_ERR_MEMORY; of a pass; DN_FINETUNE_STOPPED.
