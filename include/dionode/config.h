@@ -63,7 +63,7 @@ typedef struct dn_config {
     char link_pp[256];
     char pipeline[16], channel[16];
     char pp_times[DN_KEY_TEXT_MAX]; /* "a,b,..."; empty: by flops */
-    char pp_link_times[DN_KEY_TEXT_MAX]; /* the same; empty: of link_pp, or shared memory */
+    char pp_link_times[16 * DN_MAX_RANKS]; /* the same; empty: of link_pp, or shared memory */
     double channel_quantile, channel_ratio;
     char strategy[DN_KEY_CHOICE_MAX]; /* empty: not given */
     dn_option_value strategy_options[DN_STRATEGY_KEYS_MAX]; /* of all strategies */

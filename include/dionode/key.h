@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 #define DN_KEY_CHOICE_MAX 24   /* bytes of a text with choices, its terminator included */
-#define DN_KEY_TEXT_MAX   1024 /* of a free text */
+#define DN_KEY_TEXT_MAX   1024 /* of most free texts */
 
 /* The field's C type: int64_t, double, bool, an enum with values 0, 1, ..., or a char array. */
 typedef enum dn_key_type { DN_KEY_INT, DN_KEY_REAL, DN_KEY_BOOL, DN_KEY_ENUM, DN_KEY_TEXT } dn_key_type;
@@ -38,6 +38,7 @@ typedef struct dn_key {
                             whole number the words that stand for -1, -2, ... */
     const char *help;
     dn_key_role role;
+    size_t room; /* of a text: bytes of its field */
 } dn_key;
 
 #ifdef __cplusplus

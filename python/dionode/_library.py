@@ -47,7 +47,7 @@ GroupOptions = struct("GroupOptions", lr_scale=c.c_double, weight_decay=c.c_doub
 # The options of rules come behind, and are set by name.
 OptimConfig = struct("OptimConfig", matrix_rule=c.c_char_p, scalar_rule=c.c_char_p, groups=GroupOptions * 4)
 Key = struct("Key", name=c.c_char_p, field=c.c_char_p, type=c.c_int, offset=c.c_size_t, initial=c.c_char_p,
-             min=c.c_double, max=c.c_double, choices=c.c_char_p, help=c.c_char_p, role=c.c_int)
+             min=c.c_double, max=c.c_double, choices=c.c_char_p, help=c.c_char_p, role=c.c_int, room=c.c_size_t)
 DimSharding = struct("DimSharding", axis=c.c_int, unit=c.c_size_t)
 Range = struct("Range", first=c.c_size_t, end=c.c_size_t)
 Block = struct("Block", row0=c.c_size_t, rows=c.c_size_t, col0=c.c_size_t, cols=c.c_size_t)

@@ -108,9 +108,8 @@ static dn_status check_text(const dn_key *key, const char *value, dn_status code
         return no_choice(key, value, code, where);
     if (!*value && !none)
         return dn_fail(code, "%s: %s is empty; give a value, or null for the default", where, key->name);
-    size_t room = key->choices ? DN_KEY_CHOICE_MAX : DN_KEY_TEXT_MAX;
-    if (strlen(value) >= room)
-        return dn_fail(code, "%s: %s: longer than %zu bytes", where, key->name, room - 1);
+    if (strlen(value) >= key->room)
+        return dn_fail(code, "%s: %s: longer than %zu bytes", where, key->name, key->room - 1);
     return DN_OK;
 }
 

@@ -42,7 +42,7 @@
 #define TEXT(name_, initial_, choices_, ...)                                                                 \
     {                                                                                                        \
         .name = #name_, .type = DN_KEY_TEXT, .offset = FIELD(name_), .initial = initial_,                     \
-        .choices = choices_, .help = __VA_ARGS__                                                             \
+        .choices = choices_, .room = sizeof((dn_config *)0)->name_, .help = __VA_ARGS__                       \
     }
 
 /* Within their ranges no values overflow where they are used, alone or together: steps times sequences per

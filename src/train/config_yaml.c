@@ -108,12 +108,13 @@ typedef struct group_entry {
 } group_entry;
 
 static const dn_key group_keys[] = {
-    {.name = "match", .type = DN_KEY_TEXT, .offset = offsetof(group_entry, match), .initial = ""},
+    {.name = "match", .type = DN_KEY_TEXT, .offset = offsetof(group_entry, match), .initial = "", .room = DN_KEY_TEXT_MAX},
     {.name = "rule",
      .type = DN_KEY_TEXT,
      .offset = offsetof(group_entry, rule),
      .initial = "null",
-     .choices = DN_RULE_NAMES},
+     .choices = DN_RULE_NAMES,
+     .room = DN_KEY_CHOICE_MAX},
     {.name = "lr_scale",
      .type = DN_KEY_REAL,
      .offset = offsetof(group_entry, lr_scale),

@@ -261,6 +261,37 @@ static void a_long_value_leaves_room_for_what_is_wrong_with_it(void **state)
     }
 }
 
+/* Fields of texts have sizes of their own; those behind them stay as they are. */
+static void a_text_that_its_field_does_not_hold_is_refused(void **state)
+{
+    (void)state;
+    static char links[5000] = "link_pp=1Gbit:5ms";
+    while (strlen(links) < 1000)
+        strcat(links, ",1Gbit:5ms");
+    const char *const assignments[] = {"link_dp=1000000000000000000000.000000000000000Mbit:5ms", links};
+    for (int i = 0; i < 2; i++) {
+        dn_config c = defaults(), before = c;
+        assert_int_equal(dn_config_set(&c, assignments[i]), DN_ERR_CONFIG);
+        assert_non_null(strstr(dn_error_message(), "longer than"));
+        assert_same_values(&c, &before);
+    }
+}
+
+/* As dionode topo --measure prints them, with three digits, of as many stages as there may be. */
+static void times_of_all_boundaries_fit_their_key(void **state)
+{
+    (void)state;
+    static char assignment[5000] = "pp_link_times=";
+    for (int i = 1; i < DN_MAX_RANKS; i++)
+        strcat(assignment, i > 1 ? ",1.23e-05" : "1.23e-05");
+    dn_config c = defaults(), again = defaults();
+    assert_int_equal(dn_config_set(&c, assignment), DN_OK);
+    char *text = dn_config_dump(&c);
+    assert_int_equal(dn_config_parse(&again, text, "dump"), DN_OK);
+    assert_string_equal(again.pp_link_times, strchr(assignment, '=') + 1);
+    free(text);
+}
+
 static void a_bad_argument_is_named(void **state)
 {
     dn_config c = defaults();
@@ -602,6 +633,8 @@ TESTS(train_config)
         cmocka_unit_test(a_text_is_taken_if_it_can_be_stored),
         cmocka_unit_test(a_dump_has_no_more_digits_than_it_takes),
         cmocka_unit_test(a_long_value_leaves_room_for_what_is_wrong_with_it),
+        cmocka_unit_test(a_text_that_its_field_does_not_hold_is_refused),
+        cmocka_unit_test(times_of_all_boundaries_fit_their_key),
         cmocka_unit_test(a_bad_argument_is_named),
         cmocka_unit_test(a_dump_reads_back_to_the_same_values),
         cmocka_unit_test(sizes_that_do_not_divide_are_refused),
