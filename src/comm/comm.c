@@ -156,6 +156,14 @@ dn_status dn_comm_tick(dn_comm *comm, uint64_t step, const char *phase)
     return dn_world_check(comm->world);
 }
 
+dn_status dn_comm_enter(dn_comm *comm, const char *phase)
+{
+    if (!comm->world)
+        return DN_OK;
+    dn_world_enter(comm->world, comm->barrier.ranks[comm->rank], phase);
+    return dn_world_check(comm->world);
+}
+
 /* ---- symmetric heap ---- */
 
 dn_status dn_comm_alloc(dn_comm *comm, size_t bytes, void **out)

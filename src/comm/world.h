@@ -29,6 +29,9 @@ void dn_comm_take_signals(dn_comm *comm);
 /** dn_comm_split_bytes for a parent of parent_size members. */
 size_t dn_split_bytes(int parent_size, size_t heap_bytes);
 
+/** As dn_comm_tick, in the step that was ticked last: for parts of a step, which is their caller's to count. */
+dn_status dn_comm_enter(dn_comm *comm, const char *phase);
+
 /** NULL for a communicator of one without a world. */
 dn_world *dn_comm_world(const dn_comm *comm);
 

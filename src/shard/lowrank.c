@@ -202,16 +202,16 @@ static dn_status iterate(dn_lowrank *f, dn_lowrank_batch *b, uint64_t step, int 
     const uint64_t turns = step * (uint64_t)group->config->power_iters + (uint64_t)turn;
     dn_comm *all = group->mesh->all;
 
-    dn_comm_tick(all, step + 1, "dion: P");
+    dn_comm_enter(all, "dion: P");
     for (size_t i = 0; i < b->n && turn == 0; i++)
         dn_dion_accumulate(group->stream, &b->matrices[i].dion); /* M += G: B [m_a, n_b] */
     DN_TRY(sum_products(group, b, false));                       /* shard of P = B Q, of terms [m_a, r] */
 
-    dn_comm_tick(all, step + 1, "dion: orthonormalize");
+    dn_comm_enter(all, "dion: orthonormalize");
     DN_TRY(orthonormalize(f, b, false, STREAM_SKETCH_P, turns)); /* shard of P = orth(P) */
     DN_TRY(dn_bucket_gather(&b->p, DN_TRAFFIC_BASIS));           /* P [m_a, r] */
 
-    dn_comm_tick(all, step + 1, "dion: R");
+    dn_comm_enter(all, "dion: R");
     DN_TRY(sum_products(group, b, true));              /* shard of R = B^T P, of terms [n_b, r] */
     DN_TRY(dn_bucket_gather(&b->r, DN_TRAFFIC_BASIS)); /* R [n_b, r] */
     return sum_squares(group, b);                      /* norms of R's columns: [r] */
@@ -239,7 +239,7 @@ static dn_status step_batch(dn_lowrank *f, dn_lowrank_batch *b, uint64_t step, d
         DN_TRY(iterate(f, b, step, turn)); /* P [m_a, r], R [n_b, r] */
 
     if (!config->orth_dion)
-        dn_comm_tick(all, step + 1, "dion: update");
+        dn_comm_enter(all, "dion: update");
     for (size_t i = 0; i < b->n; i++) {
         const dn_dion_step params = params_of(group, &x[i], lr);
         products[i] = dn_dion_feed_back(&x[i].dion, x[i].p, x[i].basis, &params);
@@ -247,10 +247,10 @@ static dn_status step_batch(dn_lowrank *f, dn_lowrank_batch *b, uint64_t step, d
     s->kernels->gemm_many(s, products, b->n); /* B -= (1 - mu) P R^T [m_a, n_b] */
     if (config->orth_dion) {
         DN_TRY(dn_stream_sync(s));
-        dn_comm_tick(all, step + 1, "dion: orthonormalize R");
+        dn_comm_enter(all, "dion: orthonormalize R");
         DN_TRY(orthonormalize(f, b, true, STREAM_SKETCH_R, step)); /* shard of Q = orth(R) */
         DN_TRY(dn_bucket_gather(&b->r, DN_TRAFFIC_BASIS));         /* Q [n_b, r] */
-        dn_comm_tick(all, step + 1, "dion: update");
+        dn_comm_enter(all, "dion: update");
     }
     for (size_t i = 0; i < b->n; i++) {
         const dn_dion_step params = params_of(group, &x[i], lr);

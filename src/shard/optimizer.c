@@ -428,7 +428,7 @@ dn_status dn_optimizer_step(dn_optimizer *o, const dn_step_params *step_params, 
 {
     double norm, limit = o->config.clip_norm;
     *report = (dn_step_report){.clip = 1};
-    dn_comm_tick(o->mesh->all, step_params->step + 1, "optimizer"); /* people count steps from 1 */
+    dn_comm_enter(o->mesh->all, "optimizer");
     DN_TRY(average_gradients(o, report));
     DN_TRY(measure_gradients(o, &norm, &report->grad_norm));
     o->skipped = report->skipped = !isfinite(report->grad_norm);

@@ -1,6 +1,7 @@
 #include "shard/owner.h"
 
 #include "base/fail.h"
+#include "comm/world.h"
 #include "compute/kernels.h"
 #include "shard/param_address.h"
 #include "shard/selection.h"
@@ -129,7 +130,7 @@ static dn_status work_at_owner(const dn_owner_work *w, dn_owner_batch *b, uint64
     const dn_rule *rule = group->rule;
     for (size_t i = 0; i < b->n; i++) {
         dn_owned_matrix *x = &b->matrices[i];
-        dn_comm_tick(group->mesh->all, step + 1, rule->transform ? rule->info.name : "Newton-Schulz");
+        dn_comm_enter(group->mesh->all, rule->transform ? rule->info.name : "Newton-Schulz");
         if (!is_own(w, x))
             continue;
         if (!rule->transform) {
@@ -189,7 +190,7 @@ static dn_status step_batch(const dn_owner_work *w, dn_owner_batch *b, uint64_t 
     dn_owned_matrix *x = b->matrices;
     size_t n = b->n;
 
-    dn_comm_tick(all, step + 1, rule->info.name);
+    dn_comm_enter(all, rule->info.name);
     for (size_t i = 0; i < n; i++)
         dn_param_state_load(s, x[i].ps);
     if (rule->selects != DN_SELECT_ALL)

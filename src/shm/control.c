@@ -205,12 +205,17 @@ static row read_row(const dn_world *world, int rank)
 
 void dn_world_tick(dn_world *world, int rank, uint64_t step, const char *phase)
 {
+    atomic_store_explicit(&world->control->slots[rank].step, step, memory_order_relaxed);
+    dn_world_enter(world, rank, phase);
+}
+
+void dn_world_enter(dn_world *world, int rank, const char *phase)
+{
     dn_rank_slot *slot = &world->control->slots[rank];
     uint64_t words[DN_PHASE_WORDS] = {0};
     memcpy(words, phase, strnlen(phase, sizeof words));
     for (int i = 0; i < DN_PHASE_WORDS; i++)
         atomic_store_explicit(&slot->phase[i], words[i], memory_order_relaxed);
-    atomic_store_explicit(&slot->step, step, memory_order_relaxed);
     dn_world_touch(world, rank);
     dn_control_poll(world);
 }

@@ -188,6 +188,8 @@ bool dn_world_saved(const dn_world *world, uint64_t *step);
  * peers' deadlines for this rank restart. Cheap (a few stores); call it at least once per layer, and while
  * writing files. */
 void dn_world_tick(dn_world *world, int rank, uint64_t step, const char *phase);
+/** The same for another phase of the same step. */
+void dn_world_enter(dn_world *world, int rank, const char *phase);
 /** Counts as progress in the same step and phase. */
 void dn_world_touch(dn_world *world, int rank);
 void dn_world_set_pid(dn_world *world, int rank, int pid);

@@ -469,6 +469,7 @@ dn_status dn_optim_step(dn_optim *o, uint64_t step, double lr, dn_optim_report *
     DN_TRY(copy_in(o, true));
     DN_TRY(keep_frozen(o, false));
     const dn_step_params step_params = {.step = step, .lr = lr, .decay = 1};
+    dn_comm_tick(o->mesh->all, step + 1, "optimizer"); /* people count steps from 1 */
     DN_TRY(dn_strategy_step(o->strategy, &step_params, o->loss, &found));
     DN_TRY(keep_frozen(o, true));
     *report = (dn_optim_report){.skipped = found.skipped,

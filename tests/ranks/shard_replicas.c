@@ -408,6 +408,38 @@ static void momentum_out_of_range_on_one_replica_is_an_error_on_all(void **state
     assert_int_equal(ranks_run(&spec, overflow_on_one_replica, &s, NULL), 0);
 }
 
+/* ---- steps of whom ---- */
+
+/* Clients' steps are not the run's: which one it is in says who calls the optimizer. */
+static int steps_in_another_step(dn_comm *comm, void *argument)
+{
+    const scenario *s = argument;
+    optim_rig rig, one;
+    RANKS_CHECK(rig_create(&rig, comm, s->kernels, &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&one, NULL, s->kernels, &s->config, model, N_MODEL) == DN_OK);
+    for (int t = 0; t < 3; t++) {
+        RANKS_CHECK(dn_comm_tick(comm, 40, "clients") == DN_OK);
+        give_gradients(s, comm, t, &rig, &one);
+        RANKS_CHECK(rig_step(&rig, 0.02) == DN_OK);
+        RANKS_CHECK(dn_world_step(dn_comm_world(comm), dn_comm_rank(comm)) == 40);
+    }
+    rig_destroy(&rig);
+    rig_destroy(&one);
+    return 0;
+}
+
+static void a_step_of_the_optimizer_does_not_tell_which_one_the_run_is_in(void **state)
+{
+    (void)state;
+    static const char *const rules[] = {"dion", "muon"};
+    for (int i = 0; i < 2; i++) {
+        scenario s = ten_steps();
+        s.config.matrix_rule = rules[i];
+        ranks_spec spec = {.kind = AS_THREADS, .n_ranks = 2, .arena_bytes = arena_bytes(&s, 2)};
+        assert_int_equal(ranks_run(&spec, steps_in_another_step, &s, NULL), 0);
+    }
+}
+
 /* ---- division of labour ---- */
 
 /* Every orthonormalization is somebody's, and only one's: over all ranks the flops beyond the products that
@@ -453,6 +485,7 @@ TESTS(shard_replicas)
         cmocka_unit_test(rank_deficient_matrices_are_reported_by_all),
         cmocka_unit_test(nan_on_one_replica_skips_the_step_on_all),
         cmocka_unit_test(momentum_out_of_range_on_one_replica_is_an_error_on_all),
+        cmocka_unit_test(a_step_of_the_optimizer_does_not_tell_which_one_the_run_is_in),
         cmocka_unit_test(orthonormalization_is_divided_and_never_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
