@@ -224,6 +224,9 @@ DN_API dn_status dn_finetune(const dn_finetuning *what,
                              void (*progress)(uint64_t done, uint64_t total, double loss, void *context), void *context,
                              dn_finetuned *out) DN_MUST_USE;
 
+/** Whether the way is one and takes these settings, as far as they tell by themselves: no file is read. Errors: DN_ERR_CONFIG. */
+DN_API dn_status dn_finetune_check(const dn_finetuning *what) DN_MUST_USE;
+
 /** Launcher's side of the same over n_workers, as dn_train. */
 DN_API dn_status dn_finetune_launch(const dn_finetuning *what, int n_workers, char *const *argv, int *signal_out) DN_MUST_USE;
 /** Worker's side: rank 0 alone calls progress, and `done` with what it gave. Returns the process's exit status. */

@@ -15,6 +15,7 @@
 typedef struct arguments {
     dn_finetuning what;
     const char *hows;
+    char way_now[32];
     const char *way; /* of a worker: the one of hows that it trains */
     const char *assignments[64];
     char clients[32];
@@ -111,6 +112,16 @@ static void print(const dn_finetuned *result, void *context)
     dn_finetuned_print(result, a->what.how, a->json, first, stdout);
 }
 
+/* a->what.how: the way at `at`; returns where the next one begins. */
+static const char *take_way(arguments *a, const char *at)
+{
+    int n = (int)strcspn(at, ",");
+    snprintf(a->way_now, sizeof a->way_now, "%.*s", n, at);
+    a->what.how = a->way_now;
+    at += n;
+    return *at ? at + 1 : at;
+}
+
 /* a->what.how, in this process or by workers, which are told which one of several it is. */
 static int tune(arguments *a, char **command_line)
 {
@@ -177,12 +188,13 @@ int cli_finetune(int argc, char **argv, char **command_line)
         return dn_finetune_worker(&a.what, isatty(STDERR_FILENO) ? show : NULL, print, &a);
     }
     int status = 0;
-    for (const char *at = a.hows; *at && status == 0; at += *at == ',') {
-        char how[32];
-        int n = (int)strcspn(at, ",");
-        snprintf(how, sizeof how, "%.*s", n, at);
-        at += n;
-        a.what.how = how;
+    for (const char *at = a.hows; *at && status == 0;) { /* all of them before the first one trains */
+        at = take_way(&a, at);
+        dn_status taken = dn_finetune_check(&a.what);
+        status = taken == DN_OK ? 0 : cli_failure(taken);
+    }
+    for (const char *at = a.hows; *at && status == 0;) {
+        at = take_way(&a, at);
         status = tune(&a, command_line);
     }
     return status;

@@ -1,10 +1,13 @@
 /* Fine-tuning on labelled texts (dn_finetune): what is added to a model, what of it is trained, and by which processes. */
 #include "base/fail.h"
+#include "base/human.h"
+#include "base/printable.h"
 #include "base/size.h"
 #include "device/device.h"
 #include "device/place.h"
 #include "dionode/launch.h"
 #include "dionode/topo.h"
+#include "shm/limits.h"
 #include "train/clients.h"
 #include "train/config_value.h"
 #include "train/finetune.h"
@@ -72,6 +75,24 @@ static dn_status check_key(const way *w, const char *assignment)
     return is_taken ? DN_OK : dn_fail(DN_ERR_CONFIG, "%s changes nothing here: leave it out", name);
 }
 
+static bool needs_model(const dn_finetuning *what, const way *w)
+{
+    return w->learn == dn_finetune_learn || strcmp(what->encoder, "features") == 0;
+}
+
+/* What is not key=value. */
+static dn_status check_options(const dn_finetuning *what, const way *w, const dn_config *config)
+{
+    bool by_curvature = what->prompt_layers == DN_PROMPT_LAYERS_AUTO;
+    if (!by_curvature && !(what->prompt_layers >= 0 && what->prompt_layers <= 1))
+        return dn_fail(DN_ERR_CONFIG, "--prompt-layers is the share of blocks that get prompts: above 0, up to 1; or auto");
+    if (by_curvature && w->tuning.prompt > 0 && !config->clients)
+        return dn_fail(DN_ERR_CONFIG, "--prompt-layers auto: clients find the share; add --clients N, or say a share");
+    if (needs_model(what, w) && !what->run)
+        return dn_fail(DN_ERR_CONFIG, "no model is named: only hdc does without one, unless --encoder is features");
+    return w->learn == dn_finetune_hdc ? dn_finetune_hdc_check(what) : DN_OK;
+}
+
 static dn_status configure(const dn_finetuning *what, const way *w, dn_config *config)
 {
     dn_config_init(config);
@@ -89,7 +110,15 @@ static dn_status configure(const dn_finetuning *what, const way *w, dn_config *c
     strcpy(config->trainable, w->trainable);
     if (config->clients && w->learn == dn_finetune_learn && !*config->strategy)
         strcpy(config->strategy, "fedavg");
-    return DN_OK;
+    return check_options(what, w, config);
+}
+
+dn_status dn_finetune_check(const dn_finetuning *what)
+{
+    const way *w = NULL;
+    dn_config config;
+    DN_TRY(find_way(what->how, &w));
+    return configure(what, w, &config);
 }
 
 /* ---- texts ---- */
@@ -288,6 +317,21 @@ static dn_status choose_blocks(dn_finetune_run *t, dn_tuning *tuning, dn_finetun
     return DN_OK;
 }
 
+/* What it takes to find the share by curvature is more than the model's own memory where little is trained of it. */
+static dn_status check_memory(const dn_finetune_run *t, const dn_tuning *tuning)
+{
+    dn_plan plan;
+    char need[24], have[24];
+    DN_TRY(dn_plan_tuning(&t->config, tuning, t->n_workers, &plan));
+    size_t vectors = dn_prompt_share_bytes(plan.n_trained_elements), each = dn_size_add(dn_size_add(plan.arena_bytes, plan.private_bytes), vectors),
+           all = dn_size_mul((size_t)t->n_workers, each), room = dn_limits_memory("");
+    if (all <= room)
+        return DN_OK;
+    return dn_fail(DN_ERR_MEMORY, "--prompt-layers auto: %d worker%s with %d vectors of %zu numbers each need %s in all, and %s are available: "
+                   "use fewer workers, or say a share", t->n_workers, dn_plural(t->n_workers), DN_SHARE_PRODUCTS + 1, plan.n_trained_elements,
+                   dn_human_size((double)all, need, sizeof need), dn_human_size((double)room, have, sizeof have));
+}
+
 /* All that is read before there is a model: texts, and what is trained, and how; *needs: whether there is to be one. */
 static dn_status prepare(dn_finetune_run *t, const way *w, dn_tuning *tuning, bool *needs)
 {
@@ -295,24 +339,19 @@ static dn_status prepare(dn_finetune_run *t, const way *w, dn_tuning *tuning, bo
     DN_TRY(read_labels(t));
     *tuning = w->tuning;
     tuning->classes = t->labels.n_classes;
-    *needs = w->learn == dn_finetune_learn || strcmp(t->what->encoder, "features") == 0;
+    *needs = needs_model(t->what, w);
     if (t->config.clients)
         DN_TRY(dn_finetune_deal(t));
-    bool by_curvature = t->what->prompt_layers == DN_PROMPT_LAYERS_AUTO;
-    if (!by_curvature && !(t->what->prompt_layers >= 0 && t->what->prompt_layers <= 1))
-        return dn_fail(DN_ERR_CONFIG, "--prompt-layers is the share of blocks that get prompts: above 0, up to 1; or auto");
-    if (by_curvature && tuning->prompt > 0 && !t->config.clients)
-        return dn_fail(DN_ERR_CONFIG, "--prompt-layers auto: clients find the share; add --clients N, or say a share");
     if (!*needs)
         return DN_OK;
-    if (!t->what->run)
-        return dn_fail(DN_ERR_CONFIG, "no model is named: only hdc does without one, unless --encoder is features");
     if (w->learn != dn_finetune_learn) { /* what is trained is not the model */
         t->config.clients = 0;
         t->config.dp_size = t->config.fs_size = t->config.tp_size = 0;
     }
     DN_TRY(read_texts(t));
-    return count_steps(t, tuning);
+    DN_TRY(count_steps(t, tuning));
+    bool by_curvature = tuning->prompt > 0 && t->what->prompt_layers == DN_PROMPT_LAYERS_AUTO;
+    return by_curvature && !t->comm ? check_memory(t, tuning) : DN_OK; /* for workers the launcher has looked */
 }
 
 static dn_status tune(dn_finetune_run *t, const way *w, dn_finetuned *out)

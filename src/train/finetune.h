@@ -44,8 +44,11 @@ dn_status dn_finetune_learn(dn_finetune_run *run, dn_finetuned *out) DN_MUST_USE
  * DN_FINETUNE_STOPPED. */
 dn_status dn_finetune_clients(dn_finetune_run *run, uint64_t n_versions, dn_finetuned *out) DN_MUST_USE;
 
+/** Errors: DN_ERR_CONFIG: an encoder, a number of dimensions or of rounds that there is not. */
+dn_status dn_finetune_hdc_check(const dn_finetuning *what) DN_MUST_USE;
+
 /** Hyperdimensional computing: encodes all rows, adds them up by class, retrains. Fills all of *out but counts of texts and classes.
- * Collective. Errors: DN_ERR_DATA a text that is no record of as many numbers as the first; DN_ERR_CONFIG; DN_ERR_MEMORY; of the model;
+ * Collective. Errors: DN_ERR_DATA a text that is no record of as many numbers as the first; DN_ERR_MEMORY; of the model;
  * DN_FINETUNE_STOPPED. */
 dn_status dn_finetune_hdc(dn_finetune_run *run, dn_finetuned *out) DN_MUST_USE;
 

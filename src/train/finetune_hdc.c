@@ -191,9 +191,11 @@ static dn_status encode_features(hdc *x)
     return status;
 }
 
+typedef dn_status encode_fn(hdc *x);
+
 static const struct {
     const char *name;
-    dn_status (*encode)(hdc *);
+    encode_fn *encode;
 } encoders[] = {{"ngram", encode_ngrams}, {"record", encode_records}, {"features", encode_features}};
 
 /* ---- learning ---- */
@@ -253,7 +255,7 @@ static void count(const hdc *x, int32_t rounds, dn_finetuned *out)
     }
 }
 
-static dn_status learn(hdc *x, dn_status (*encode)(hdc *), dn_finetuned *out)
+static dn_status learn(hdc *x, encode_fn *encode, dn_finetuned *out)
 {
     int32_t rounds = (int32_t)x->run->what->rounds;
     double started = dn_clock_s(), judging;
@@ -306,25 +308,35 @@ static dn_status open(hdc *x)
     return x->h && x->predicted ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for %zu hypervectors of %zu signs", x->n, x->D);
 }
 
+/* NULL: there is none of that name. */
+static encode_fn *encoder_of(const dn_finetuning *what)
+{
+    for (size_t i = 0; i < sizeof encoders / sizeof *encoders; i++)
+        if (strcmp(encoders[i].name, what->encoder) == 0)
+            return encoders[i].encode;
+    return NULL;
+}
+
+dn_status dn_finetune_hdc_check(const dn_finetuning *what)
+{
+    if (!encoder_of(what))
+        return dn_fail(DN_ERR_CONFIG, "there is no encoder '%s': use one of %s", what->encoder, DN_FINETUNE_ENCODERS);
+    if (what->dimensions < 1 || what->dimensions > DN_HDC_D_MAX || what->rounds < 0 || what->rounds > 1000000)
+        return dn_fail(DN_ERR_CONFIG, "dimensions are from 1 to %d, rounds from 0 to 1000000", DN_HDC_D_MAX);
+    return DN_OK;
+}
+
 dn_status dn_finetune_hdc(dn_finetune_run *run, dn_finetuned *out)
 {
     const dn_finetuning *what = run->what;
     hdc x = {.run = run, .D = (size_t)what->dimensions};
-    dn_status (*encode)(hdc *) = NULL;
-    for (size_t i = 0; i < sizeof encoders / sizeof *encoders; i++)
-        if (strcmp(encoders[i].name, what->encoder) == 0)
-            encode = encoders[i].encode;
-    if (!encode)
-        return dn_fail(DN_ERR_CONFIG, "there is no encoder '%s': use one of %s", what->encoder, DN_FINETUNE_ENCODERS);
-    if (what->dimensions < 1 || what->dimensions > DN_HDC_D_MAX || what->rounds < 0 || what->rounds > 1000000)
-        return dn_fail(DN_ERR_CONFIG, "dimensions are from 1 to %d, rounds from 0 to 1000000", DN_HDC_D_MAX);
     /* A text changes a class by 1 at most, in round r by 1/r: 1 + 1/2 + ... < 1 + log(rounds). */
     if ((double)run->labels.n * (2 + log((double)dn_max(what->rounds, 1))) > DN_HDC_SUM_MAX)
         return dn_fail(DN_ERR_DATA, "%s: %zu texts and %d rounds: the sums would not fit; use fewer --rounds, or fewer texts",
                        what->labels, run->labels.n, (int)what->rounds);
     dn_status status = open(&x);
     if (status == DN_OK)
-        status = learn(&x, encode, out);
+        status = learn(&x, encoder_of(what), out);
     dn_hdc_close(&x.encoder);
     dn_hdc_classes_close(&x.classes);
     dn_hdc_classes_close(&x.changes);

@@ -19,8 +19,11 @@ def one_processor():
     os.sched_setaffinity(0, {random.choice(sorted(os.sched_getaffinity(0)))})
 
 
+LIMIT_S = 600  # of a call: one trains five ways, for which beside other tests the usual 90 s are too few under sanitizers
+
+
 def finetune(place, *arguments, labels="labels.tsv"):
-    return run([PROGRAM, "finetune", *arguments, "--labels", place.file(labels)], preexec_fn=one_processor)
+    return run([PROGRAM, "finetune", *arguments, "--labels", place.file(labels)], limit_s=LIMIT_S, preexec_fn=one_processor)
 
 
 def write_labels(place, n=600, name="labels.tsv"):
@@ -116,7 +119,7 @@ def tuned_precisely(place, *arguments):
     if not os.path.exists(place.file("run")):
         done = run([PRECISE, "train", "--np", "1", place.config(num_iterations=2)])
         expect(done.returncode == 0, done.stderr)
-    return rows(run([PRECISE, "finetune", place.file("run"), "--labels", place.file("labels.tsv"), "--json", *arguments]))
+    return rows(run([PRECISE, "finetune", place.file("run"), "--labels", place.file("labels.tsv"), "--json", *arguments], limit_s=LIMIT_S))
 
 
 @case
@@ -254,6 +257,8 @@ def what_makes_no_sense_is_refused():
                   (2, "'' is no way", ["--how", ""], "labels.tsv"),
                   (2, "'tail' is no way", ["--how", "head,tail"], "labels.tsv"),  # before the head is trained
                   (2, "'' is no way", ["--how", "head,"], "labels.tsv"),
+                  (2, "num_iterations changes nothing", ["--how", "head,hdc", "num_iterations=4"], "labels.tsv"),
+                  (2, "no encoder", ["--how", "head,hdc", "--encoder", "words"], "labels.tsv"),
                   (3, "not a regular file", [], "pipe.tsv"),
                   (2, "changes nothing", ["data_dir=x"], "labels.tsv"),
                   (2, "adapters", ["lora_rank=2"], "labels.tsv"),
@@ -303,7 +308,8 @@ def share_by_curvature(program, np):
         done = run([program, "train", "--np", "1", place.config(num_iterations=2, vocab_size=256, sequence_length=16)])
         expect(done.returncode == 0, done.stderr)
         done = run([program, "finetune", place.file("run"), "--labels", place.file("labels.tsv"), "--how", "prompt", "--json", "--clients", "4",
-                    "--np", np, "--prompt-layers", "auto", "strategy=fedavg", "client_fraction=0.5", "num_iterations=3"], preexec_fn=one_processor)
+                    "--np", np, "--prompt-layers", "auto", "strategy=fedavg", "client_fraction=0.5", "num_iterations=3"], limit_s=LIMIT_S,
+                   preexec_fn=one_processor)
     expect(done.returncode == 0, done.stderr)
     row, share = json.loads(done.stdout), float(re.search(r"prompts in (\S+) of the blocks, by the loss's curvature", done.stderr)[1])
     all_blocks, chosen = ((4 if program == PROGRAM else 8) * (3 * 32 + n * 2 * 20 * 32) for n in (2, max(round(2 * share), 1)))
