@@ -77,7 +77,7 @@ static void connect_to_all(const dn_device_heap *asked, int *sockets, char *obje
 
 static dn_awaited look_at_socket(void *context)
 {
-    return poll(context, 1, 0) == 0 ? DN_AWAITED_NOT_YET : DN_AWAITED_DONE;
+    return poll(context, 1, 0) > 0 ? DN_AWAITED_DONE : DN_AWAITED_NOT_YET; /* or a signal came */
 }
 
 /* Until something has come. What is sent is a few bytes, for which a socket always has room. */
@@ -131,17 +131,22 @@ static int receive_descriptor(int s, int rank)
 }
 
 /* To each that has connected the own one, then from each that was connected to its. A connection is closed
- * behind what it was for, so that nobody waits for what was not sent. */
-static dn_status exchange(const dn_device_heap *asked, int listener, const int *sockets, int own,
+ * behind what it was for, so that nobody waits for what was not sent; and with the listener those that it
+ * could not accept. */
+static dn_status exchange(const dn_device_heap *asked, int *listener, const int *sockets, int own,
                           int *descriptors, char *objection)
 {
-    for (int i = 0; i < asked->n - 1; i++) {
-        DN_TRY(await(listener, asked));
-        int s = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    for (int i = 0; i < asked->n - 1 && *listener >= 0; i++) {
+        DN_TRY(await(*listener, asked));
+        int s = accept4(*listener, NULL, NULL, SOCK_CLOEXEC);
         if (s < 0 || !send_descriptor(s, asked->rank, own))
             object(objection, asked->rank, "a descriptor is not sent by", asked->rank);
-        if (s >= 0)
+        if (s < 0) {
+            close(*listener);
+            *listener = -1;
+        } else {
             close(s);
+        }
     }
     for (int peer = 0; peer < asked->n; peer++) {
         if (peer == asked->rank)
@@ -168,7 +173,7 @@ dn_status dn_gpu_pass_descriptors(const dn_device_heap *asked, int own, int *des
         status = asked->agree(asked->context, objection); /* all are connected with all */
     }
     if (status == DN_OK && !*objection)
-        status = exchange(asked, listener, sockets, own, descriptors, objection);
+        status = exchange(asked, &listener, sockets, own, descriptors, objection);
     for (int peer = 0; peer < asked->n; peer++)
         if (sockets[peer] >= 0)
             close(sockets[peer]);

@@ -125,8 +125,9 @@ void standin_release(void *memory);
  * copy of the process; "illegal:N" or "hang:N": the N-th kernel accesses what is not there, or does not end; "lost:N": the
  * N-th does not end, and the GPU of that number (@R, or 0) cannot be taken by workers that are started anew; "board:N": the
  * N-th mapping is of other memory; "access:N": access to the N-th of other processes is refused; "export:N": so is the N-th
- * memory that others shall map; "driver:1", "gpu:1", "room:1": there is no driver, no GPU, or next to no memory. Behind it
- * "@R": in the process of local rank R only. standin_failed: what cudaGetLastError will say. */
+ * memory that others shall map; "accept:N": so is the N-th connection of another process; "driver:1", "gpu:1", "room:1":
+ * there is no driver, no GPU, or next to no memory. Behind it "@R": in the process of local rank R only. standin_failed:
+ * what cudaGetLastError will say. */
 bool standin_fails(const char *fault);
 cudaError_t standin_failed(cudaError_t error);
 /** Whether a kernel is queued that dies, or does not end, instead of the one that is launched. */
