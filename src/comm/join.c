@@ -328,13 +328,29 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
 
 /* ---- leaving ---- */
 
+/* Of a worker that has failed before it joined. Whether the launcher learns why, and reports it. */
+static bool publish_unjoined(dn_status status)
+{
+    launch_info info;
+    dn_world *world;
+    char message[DN_MESSAGE_MAX];
+    if (!dn_world_inherited())
+        return false;
+    snprintf(message, sizeof message, "%s", dn_error_message());
+    if (read_launch_info(0, &info) != DN_OK || info.rank < 0 || dn_world_attach(info.rank, &world) != DN_OK)
+        return dn_fail(status, "%s", message) == DN_OK; /* the first error remains */
+    dn_comm_publish(world, info.rank, status);
+    dn_world_destroy(&world);
+    return true;
+}
+
 int dn_comm_leave(dn_comm **comm, dn_status status)
 {
     dn_world *world = *comm && (*comm)->joined ? (*comm)->world : NULL;
     const bool several = opened != NULL;
     if (status != DN_OK && world)
         dn_comm_publish(world, (*comm)->rank, status);
-    if (status != DN_OK && !(world && dn_world_inherited()))
+    if (status != DN_OK && !(world ? dn_world_inherited() : !*comm && publish_unjoined(status)))
         dn_log(DN_LOG_WARNING, "%s", dn_error_message());
     if (world)
         dn_world_leave(world, (*comm)->rank);

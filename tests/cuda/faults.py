@@ -158,6 +158,7 @@ def a_machine_without_driver_or_gpu_is_told_what_to_do():
             done = place.train(device="cuda", num_iterations=1)
             del os.environ["DIONODE_STANDIN_FAULT"], os.environ["CUDA_VISIBLE_DEVICES"]
             expect(done.returncode == 10 and all(word in done.stderr for word in words), f"{fault}: exit {done.returncode}: {done.stderr}")
+            expect("worker 0: " in done.stderr and "without an error message" not in done.stderr and done.stderr.count(words[0]) == 1, done.stderr)
 
 
 @case
