@@ -5,6 +5,7 @@
 #include "base/module.h"
 #include "base/size.h"
 #include "comm/guard.h"
+#include "comm/internal.h"
 #include "comm/transport/transport.h"
 #include "shm/wait.h"
 
@@ -41,8 +42,10 @@
 #define N_SENDING 96
 
 _Static_assert(TAG_MOVES + DN_N_WAYS * DN_WIRE_NUMBERS <= DN_TRANSPORT_TAGS, "every MPI has these tags");
-_Static_assert(N_SENDING + 12 * DN_MOVES_MAX + 8 <= DN_TRANSPORT_REQUESTS,
-               "requests suffice: two communicators have four exchanges under way each, and there are calls and what is sent ahead");
+/* Communicators over nodes that exchange at a time: those of the axes dp, dp and fs, dp and tp, all three, and of all ranks. Each has
+ * exchanges that were begun and what is sent ahead; besides there are a call, messages, and answers. */
+#define N_EXCHANGING 5
+_Static_assert(N_SENDING + (N_EXCHANGING * (DN_MOVING_MAX + 1) + 2) * DN_MOVES_MAX + 8 <= DN_TRANSPORT_REQUESTS, "requests suffice");
 
 typedef enum { LINE, STATE, FAILURE, FETCH, PUT } what;
 

@@ -14,9 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DN_TRANSPORT_VERSION  1
+#define DN_TRANSPORT_VERSION  2
 #define DN_TRANSPORT_SYMBOL   "dn_transport_module"
-#define DN_TRANSPORT_REQUESTS 1024 /* in flight, sends and receives */
+#define DN_TRANSPORT_REQUESTS 2048 /* in flight, sends and receives */
 #define DN_TRANSPORT_TAGS     32768 /* tags are less; any MPI has these */
 
 typedef struct dn_transport {
