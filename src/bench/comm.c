@@ -192,6 +192,7 @@ static dn_status print_ranks(dn_bench_buffers *buffers)
             snprintf(node, sizeof node, "node %d ", dn_comm_node(comm, rank));
         printf("# %srank %3d pid %7d CPUs %s\n", node, rank, other->pid, other->pus);
     }
+    DN_TRY(dn_flush(stdout)); /* the triad takes its time */
     return dn_comm_barrier(comm);
 }
 
@@ -227,6 +228,9 @@ static dn_status repeat_triad(dn_bench_buffers *buffers, size_t n, way by, doubl
     double best = 0;
     for (int repeat = 0; repeat < TRIAD_REPEATS; repeat++) {
         double seconds;
+        DN_TRY(dn_bench_agree_on_stop(buffers));
+        if (buffers->stopped)
+            return DN_OK;
         DN_TRY(time_triad(buffers, n, by, &seconds));
         if (repeat > 0 && (best == 0 || seconds < best)) /* the first is a warm-up */
             best = seconds;
@@ -240,10 +244,10 @@ static dn_status measure_triad(dn_bench_buffers *buffers, double *bytes_s)
 {
     size_t n = buffers->region_bytes / 3 / 16 * 2;
     char size[24];
-    double plain, streamed = 0, *arrays = buffers->on_host;
+    double plain = 0, streamed = 0, *arrays = buffers->on_host;
     if (buffers->on_host != buffers->region) {
         DN_TRY(repeat_triad(buffers, n, COPIED, bytes_s));
-        if (dn_comm_rank(buffers->comm) == 0)
+        if (dn_comm_rank(buffers->comm) == 0 && !buffers->stopped)
             printf("# copy in the device's memory, all ranks at once, of %s per rank, best of %d: %.2f GB/s, read and written; %%triad is of it\n",
                    dn_human_size((double)n * sizeof(double), size, sizeof size), TRIAD_REPEATS - 1, 1e-9 * *bytes_s);
         return dn_flush(stdout);
@@ -251,8 +255,10 @@ static dn_status measure_triad(dn_bench_buffers *buffers, double *bytes_s)
     for (size_t i = 0; i < 3 * n; i++)
         arrays[i] = 1.0;
     DN_TRY(repeat_triad(buffers, n, PLAIN, &plain));
-    if (dn_triad_can_stream())
+    if (dn_triad_can_stream() && !buffers->stopped)
         DN_TRY(repeat_triad(buffers, n, STREAMED, &streamed));
+    if (buffers->stopped)
+        return DN_OK;
     *bytes_s = streamed > plain ? streamed : plain;
     if (dn_comm_rank(buffers->comm) == 0) {
         printf("# triad, all ranks at once on these CPUs, 3 arrays of %s per rank, best of %d: ",
@@ -276,39 +282,38 @@ typedef struct session {
     int n_rows; /* of MPI's */
 } session;
 
-static dn_status measure_op(session *s, const dn_bench_op *op, bool *stop)
+static dn_status measure_op(session *s, const dn_bench_op *op)
 {
-    dn_comm *comm = s->buffers.comm;
-    size_t bytes, unit = dn_bench_unit(s->options, op, dn_comm_size(comm));
+    size_t bytes, unit = dn_bench_unit(s->options, op, dn_comm_size(s->buffers.comm));
     if (s->table)
         dn_bench_table_title(s->table, op);
-    for (bool more = dn_bench_first_size(s->options, unit, op->max_bytes, &bytes); more && !*stop;
+    for (bool more = dn_bench_first_size(s->options, unit, op->max_bytes, &bytes); more;
          more = dn_bench_next_size(s->options, unit, op->max_bytes, &bytes)) {
         dn_bench_row row;
         DN_TRY(dn_bench_measure(&s->buffers, op, s->options, bytes, &row));
+        if (s->buffers.stopped)
+            break;
         row.triad_bytes_s = s->triad_bytes_s;
         if (s->options->versus_mpi && !op->between_nodes)
             dn_versus_mpi_row(s->n_rows++, &row.mpi_s, &row.mpi_overlap);
         if (s->table)
             DN_TRY(dn_bench_table_add(s->table, op, &row));
-        double stopped = dn_comm_stop_requested(comm) != 0; /* ranks see a request at different times */
-        DN_TRY(dn_comm_all_reduce_scalars(comm, &stopped, 1, DN_MAX));
-        *stop = stopped > 0;
     }
     return DN_OK;
 }
 
 static dn_status measure_all(session *s)
 {
-    bool stop = false;
     DN_TRY(dn_bench_buffers_make(s->buffers.comm, s->options, &s->buffers));
     DN_TRY(print_ranks(&s->buffers));
     DN_TRY(measure_triad(&s->buffers, &s->triad_bytes_s));
+    if (s->buffers.stopped)
+        return DN_OK;
     if (dn_comm_rank(s->buffers.comm) == 0)
         DN_TRY(dn_bench_table_open(s->options, stdout, &s->table));
-    for (const dn_bench_op *op = dn_bench_ops; op->name && !stop; op++)
+    for (const dn_bench_op *op = dn_bench_ops; op->name && !s->buffers.stopped; op++)
         if (dn_bench_selects(s->options, op, dn_comm_size(s->buffers.comm), dn_comm_n_nodes(s->buffers.comm)))
-            DN_TRY(measure_op(s, op, &stop));
+            DN_TRY(measure_op(s, op));
     return s->table ? dn_bench_table_finish(s->table) : DN_OK;
 }
 

@@ -174,14 +174,26 @@ static dn_status take_sample(series *s, uint64_t round, bool dirty, double *seco
     return dn_comm_barrier(comm);
 }
 
+dn_status dn_bench_agree_on_stop(dn_bench_buffers *buffers)
+{
+    double asked = dn_comm_stop_requested(buffers->comm) != 0; /* ranks see a request at different times */
+    DN_TRY(dn_comm_all_reduce_scalars(buffers->comm, &asked, 1, DN_MAX));
+    buffers->stopped = asked > 0;
+    return DN_OK;
+}
+
+/* Asked between samples, not between rows: a sample of large buffers takes a second on a busy machine, and a row is a hundred of them. */
 static dn_status take_samples(series *s, const dn_bench_comm_options *options)
 {
     double ignored;
     DN_TRY(dirty_all(s, 0)); /* clean buffers need defined contents, too */
-    for (int i = 0; i < options->n_warmup; i++)
-        DN_TRY(take_sample(s, (uint64_t)i, s->dirty, &ignored));
-    for (int i = 0; i < options->n_samples; i++)
-        DN_TRY(take_sample(s, (uint64_t)(options->n_warmup + i), s->dirty, &s->buffers->samples[i]));
+    for (int i = 0; i < options->n_warmup + options->n_samples; i++) {
+        DN_TRY(dn_bench_agree_on_stop(s->buffers));
+        if (s->buffers->stopped)
+            return DN_OK;
+        bool timed = i >= options->n_warmup;
+        DN_TRY(take_sample(s, (uint64_t)i, s->dirty, timed ? &s->buffers->samples[i - options->n_warmup] : &ignored));
+    }
     return DN_OK;
 }
 
@@ -215,6 +227,8 @@ static dn_status measure_overlap(series *s, const dn_bench_comm_options *options
     for (int i = 0; i < s->batch; i++)
         s->calls[i].compute_s = alone_s;
     DN_TRY(take_samples(s, options));
+    if (s->buffers->stopped)
+        return DN_OK;
     DN_TRY(gather_samples(s, options->n_samples, &left));
     row->overlap = dn_bench_overlap(alone_s, left.p50);
     return DN_OK;
@@ -264,8 +278,10 @@ dn_status dn_bench_measure(dn_bench_buffers *buffers, const dn_bench_op *op,
                           .batch = s.batch,
                           .overlap = -1};
     DN_TRY(take_samples(&s, options));
+    if (buffers->stopped)
+        return DN_OK;
     DN_TRY(gather_samples(&s, options->n_samples, &row->time_s));
     if (op->overlaps)
         DN_TRY(measure_overlap(&s, options, row));
-    return inspect(&s, options->check, row);
+    return buffers->stopped ? DN_OK : inspect(&s, options->check, row);
 }

@@ -51,6 +51,7 @@ typedef struct dn_bench_buffers {
     void *staging; /* of the largest buffer, in the host's memory; NULL: the device's is the host's */
     size_t region_bytes;
     double *samples; /* [n_samples] seconds of this rank */
+    bool stopped;    /* on all ranks alike: what was being measured when a stop was asked for is dropped */
 } dn_bench_buffers;
 
 /** Symmetric bytes for these options: besides the region, and of the region. */
@@ -64,7 +65,10 @@ dn_status dn_bench_buffers_make(dn_comm *comm, const dn_bench_comm_options *opti
 /** NULL members are no-ops. */
 void dn_bench_buffers_close(dn_bench_buffers *buffers);
 
-/** Collective. Fills op to n_wrong of *row: the times on rank 0 only. */
+/** Collective. Sets buffers->stopped if a rank has seen a request to stop (dn_comm_stop_requested). */
+dn_status dn_bench_agree_on_stop(dn_bench_buffers *buffers) DN_MUST_USE;
+
+/** Collective. Fills op to n_wrong of *row: the times on rank 0 only. With buffers->stopped the row is not whole. */
 dn_status dn_bench_measure(dn_bench_buffers *buffers, const dn_bench_op *op,
                            const dn_bench_comm_options *options, size_t bytes, dn_bench_row *row) DN_MUST_USE;
 

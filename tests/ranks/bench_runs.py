@@ -117,20 +117,40 @@ def a_json_file_that_cannot_be_written_is_named():
     expect(done.returncode == IO and "/proc/nonexistent" in done.stderr, f"{done.returncode} {done.stderr}")
 
 
-@case
-def a_signal_stops_after_the_current_row():
-    done = subprocess.Popen([PROGRAM, "bench", "comm", "-b", "4", "-e", "1G", "-i", "4", "-n", "1", "--triad", "64K",
-                             "--np", "2", "--op", "all-gather", "-e", "1M"],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def stopped_when(begun, *arguments):
+    """Output of a measurement that is asked to stop at the first line that `begun` is true of."""
+    done = subprocess.Popen([PROGRAM, "bench", "comm", "--np", "2", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = []
     for line in done.stdout:
-        if not line.startswith("#"):
+        lines.append(line)
+        if begun(line):
             break
     workers = children(done.pid)
     done.send_signal(signal.SIGINT)
     text, _ = done.communicate(timeout=60)
     expect(done.returncode == 128 + signal.SIGINT, f"exit status {done.returncode}")
-    expect("# wrong values: 0 OK" in text, "the table was not finished")
     expect(len(workers) == 2 and not any(map(alive, workers)), f"left behind: {workers}")
+    return "".join(lines) + text
+
+
+@case
+def a_signal_ends_the_table_whole():
+    text = stopped_when(lambda line: not line.startswith("#"), "-b", "4", "-e", "1M", "-i", "4", "-n", "1", "--triad", "64K", "--op", "all-gather")
+    expect("# wrong values: 0 OK" in text, "the table was not finished")
+
+
+@case
+def a_signal_does_not_wait_for_the_row():
+    """Its samples and those of what computing hides would take minutes; before the first of them it is in the triad."""
+    text = stopped_when(lambda line: "%triad" in line, "-b", "16M", "-e", "16M", "-n", "100000", "--triad", "64K", "--op", "begin-all-reduce")
+    expect(not [line for line in text.splitlines() if not line.startswith("#")], text)
+
+
+@case
+def a_signal_is_heard_during_the_triad():
+    """Forty times 3 x 64 MiB a rank, of which the first few are under way."""
+    text = stopped_when(lambda line: line.startswith("# rank   1"), "--triad", "64M", "--op", "barrier")
+    expect("%triad" not in text, text)
 
 
 @case
