@@ -4,9 +4,9 @@
  * bound that the same run measured right before and behind it: a product of one row, a token at a time until
  * the positions are full, several sequences at once, and the prompt against a forward pass as training makes
  * it, in nine pairs by turns.
- *
- *     generate [THREADS [product|decode|prefill]]      all of them
  */
+#include "arguments.h"
+
 #include "base/clock.h"
 #include "base/fail.h"
 #include "compute/kernels.h"
@@ -204,33 +204,54 @@ static void measure_model(bench *b, const char *title, const char *const *keys, 
         measure_prefill(b, keys);
 }
 
+typedef struct options {
+    const char *part; /* NULL: all */
+    int n_threads; /* 0: all that this process may use */
+} options;
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    options *o = state->input;
+    if (key != ARGP_KEY_ARG || state->arg_num > 1)
+        return ARGP_ERR_UNKNOWN;
+    if (state->arg_num == 0)
+        o->n_threads = bench_integer("THREADS", text, 1, 1024);
+    else if (strcmp(text, "product") == 0 || strcmp(text, "decode") == 0 || strcmp(text, "prefill") == 0)
+        o->part = text;
+    else
+        bench_wrong("'%s' is not product, decode or prefill", text);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    static const struct argp argp = {NULL, parse, "[THREADS [PART]]",
+                                     "How near generation is to its bounds, of models with random weights: tokens/s and GB/s beside "
+                                     "what memory gives, and prompts beside a forward pass.\v"
+                                     "THREADS: how many generate (all that this process may use). PART: product, decode or prefill "
+                                     "alone (all).", NULL, NULL, NULL};
     static const char *const quickstart[] = {
         "model_dim=256", "n_layer=4",           "n_head=4", "vocab_size=256", "sequence_length=256",
         "batch_size=1",  "device_batch_size=1", NULL};
     static const char *const gpt2[] = {"architecture=gpt2", "model_dim=768",       "n_layer=12",
                                        "n_head=12",         "vocab_size=50257",    "sequence_length=1024",
                                        "batch_size=1",      "device_batch_size=1", NULL};
-    const char *part = argc > 2 ? argv[2] : NULL;
     dn_topo *topo;
     bench b = {0};
-    if (part && strcmp(part, "product") != 0 && strcmp(part, "decode") != 0 && strcmp(part, "prefill") != 0) {
-        fprintf(stderr, "usage: generate [THREADS [product|decode|prefill]]\n");
-        return 2;
-    }
+    options o = {0};
     dn_threads_sleep(argv);
     dn_blas_tune(argv);
+    bench_parse(&argp, argc, argv, &o);
     must(dn_topo_create(1, &topo));
-    int n_threads = argc > 1 ? atoi(argv[1]) : dn_topo_place(topo, 0)->n_threads;
+    int n_threads = o.n_threads ? o.n_threads : dn_topo_place(topo, 0)->n_threads;
     dn_topo_destroy(&topo);
     must(dn_stream_create("cpu", n_threads, &b.stream));
     printf("%d threads, %s\n", n_threads, b.stream->kernels->name);
-    if (is_wanted(part, "product"))
+    if (is_wanted(o.part, "product"))
         measure_matvec(&b);
-    if (!part || !is_wanted(part, "product")) {
-        measure_model(&b, "gpt, 3.28 M parameters, T 256", quickstart, part);
-        measure_model(&b, "gpt2, 124 M parameters, T 1024", gpt2, part);
+    if (!o.part || !is_wanted(o.part, "product")) {
+        measure_model(&b, "gpt, 3.28 M parameters, T 256", quickstart, o.part);
+        measure_model(&b, "gpt2, 124 M parameters, T 1024", gpt2, o.part);
     }
     dn_stream_destroy(&b.stream);
     return 0;

@@ -2,9 +2,9 @@
  * What does each kernel cost at the shapes of two models? Prints time, rate, and share of what the same run
  * measured as the limit: products, attention and bases against the best gemm, the rest against triad
  * bandwidth.
- *
- *     kernels [threads [backend]]
  */
+#include "arguments.h"
+
 #include "base/clock.h"
 #include "base/random.h"
 #include "compute/kernels.h"
@@ -364,13 +364,40 @@ static bool prepare(bench *b, size_t n_tokens, size_t tall_elements)
     return dn_stream_sync(b->s) == DN_OK;
 }
 
+typedef struct options {
+    const char *kernels;
+    int n_threads;
+} options;
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    options *o = state->input;
+    if (key != ARGP_KEY_ARG || state->arg_num > 1)
+        return ARGP_ERR_UNKNOWN;
+    if (state->arg_num == 0)
+        o->n_threads = bench_integer("THREADS", text, 1, 1024);
+    else
+        o->kernels = text;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    static const struct argp argp = {NULL, parse, "[THREADS [KERNELS]]",
+                                     "What each kernel costs at the shapes of two models: time, rate, and the share of what this "
+                                     "run measured as the limit, of products or of memory.\v"
+                                     "THREADS: how many work on a kernel (2). KERNELS: cpu, or one instruction set's: cpu-avx512, "
+                                     "cpu-avx2, cpu-base, ref (cpu).", NULL, NULL, NULL};
     dn_blas_tune(argv);
+    options o = {.kernels = "cpu", .n_threads = 2};
+    bench_parse(&argp, argc, argv, &o);
     bench b = {.triad = 0};
-    if (dn_stream_create(argc > 2 ? argv[2] : "cpu", argc > 1 ? atoi(argv[1]) : 2, &b.s) != DN_OK) {
-        fprintf(stderr, "%s\n", dn_error_message());
-        return 1;
+    dn_status status = dn_stream_create(o.kernels, o.n_threads, &b.s);
+    if (status == DN_ERR_ARG)
+        bench_wrong("%s", dn_error_message());
+    if (status != DN_OK) {
+        fprintf(stderr, "bench kernels: %s\n", dn_error_message());
+        return dn_status_exit(status);
     }
     if (!prepare(&b, 4096, (size_t)3072 * 192))
         return 1;

@@ -11,7 +11,6 @@ cells are medians (quartiles). The bound is what the same threads read of memory
 TEXT (8 MB of it are used) and TOKENIZERs, GPT-2's tokenizer.json (which llama.cpp needs, too) and one of SentencePiece, are those at hand.
 Ten minutes or so on two cores, of which `train` takes half.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -23,6 +22,8 @@ import sys
 import tempfile
 import time
 import warnings
+
+from arguments import Arguments
 
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 SMALL = {'architecture': 'llama', 'model_dim': 256, 'n_layer': 4, 'n_head': 4, 'mlp_dim': 683, 'vocab_size': 256, 'max_positions': 256}
@@ -278,15 +279,18 @@ def print_row(*cells):
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument('build', type=pathlib.Path)
-    arguments.add_argument('run', type=pathlib.Path)
-    arguments.add_argument('--pairs', type=int, default=9)
-    arguments.add_argument('--train-pairs', type=int, default=5)
-    arguments.add_argument('--only', default=','.join(PARTS))
-    for name in ('--text', '--gpt2', '--spm'):
-        arguments.add_argument(name)
+    arguments = Arguments(__doc__)
+    arguments.add_argument('build', type=pathlib.Path, help='build folder')
+    arguments.add_argument('run', type=pathlib.Path, help='checkpoint_dir of the quickstart')
+    arguments.add_argument('--pairs', type=int, default=9, help='rounds of decode, prefill and text (9)')
+    arguments.add_argument('--train-pairs', type=int, default=5, help='rounds of train (5)')
+    arguments.add_argument('--only', default=','.join(PARTS), help='some of ' + ','.join(PARTS) + ' (all)')
+    for name, what in {'--text': 'a file', '--gpt2': "GPT-2's tokenizer.json", '--spm': "one of SentencePiece, tokenizer.model"}.items():
+        arguments.add_argument(name, metavar='FILE', help=what)
     given = arguments.parse_args()
+    given.only = given.only.split(',')
+    if not set(given.only) <= set(PARTS):
+        arguments.error(f"argument --only: choose from {','.join(PARTS)}")
     theirs = {}
     for who, program in {'transformers': Transformers, 'llama.cpp': LlamaCpp}.items() if 'decode' in given.only else ():
         try:
@@ -295,7 +299,7 @@ def main():
             print(f'{who}: {missing}', file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix='dionode-bench-') as place:
         ours = Dionode(given.build, pathlib.Path(place))
-        for part in given.only.split(','):
+        for part in given.only:
             PARTS[part](given, ours, theirs)
             print()
 

@@ -1,6 +1,6 @@
 """What compression pays between two nodes: steps on an emulated network beside what its formula predicts of steps without one.
 
-    nodes_link.py DIONODE LINK "SETTINGS"...       LINK: as 1Gbit:5ms; SETTINGS: keys of one way to exchange, "" for whole gradients
+    nodes_link.py DIONODE LINK "SETTINGS"...
 
 Two pretended nodes of one worker each, under mpirun, train a small model with each of these settings twice: without a network, for the
 time of computing, and on the emulated one. Prints a table: bytes and messages a step, what the network takes for them (messages x latency +
@@ -15,6 +15,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+
+from arguments import Arguments
 
 MODEL = {"model_dim": 256, "n_layer": 4, "n_head": 4, "vocab_size": 256, "sequence_length": 16, "batch_size": 2, "device_batch_size": 1,
          "dp_size": 2, "num_iterations": 60, "scalar_opt": "adamw", "optimizer": "adamw", "val_tokens": 0, "hash_every": 0, "warmup_ratio": 0}
@@ -93,6 +95,9 @@ def main(program, link, *ways):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 4:
-        sys.exit(__doc__)
-    main(*sys.argv[1:])
+    arguments = Arguments(__doc__)
+    arguments.add_argument("program", metavar="DIONODE", help="the program")
+    arguments.add_argument("link", metavar="LINK", help="bandwidth and latency of the network, as 1Gbit:5ms")
+    arguments.add_argument("ways", metavar="SETTINGS", nargs="+", help='keys of one way to exchange, as "strategy=demo"; "" for whole gradients')
+    given = arguments.parse_args()
+    main(given.program, given.link, *given.ways)

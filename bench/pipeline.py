@@ -7,7 +7,6 @@ on random tokens; of each the fastest of some rounds. Printed beside what it is 
 
     python3 bench/pipeline.py build/dionode [--rounds 3] [--steps 12] [--micro-batches 8]
 """
-import argparse
 import json
 import os
 import random
@@ -15,6 +14,8 @@ import re
 import struct
 import subprocess
 import tempfile
+
+from arguments import Arguments
 
 S, WARM_UP = 2, 2
 MODEL = {"model_dim": 256, "n_layer": 6, "n_head": 4, "vocab_size": 256, "sequence_length": 256, "val_tokens": 0, "hash_every": 0,
@@ -76,11 +77,11 @@ def idle_of_first(stages, M, flows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--micro-batches", type=int, default=8)
+    parser = Arguments(__doc__)
+    parser.add_argument("program", help="dionode")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the fastest counts (3)")
+    parser.add_argument("--steps", type=int, default=12, help="of a round (12)")
+    parser.add_argument("--micro-batches", type=int, default=8, help="of a step (8)")
     o = parser.parse_args()
     M, rows = o.micro_batches, 2
     common = {**MODEL, "device_batch_size": rows, "batch_size": rows * M}

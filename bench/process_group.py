@@ -6,13 +6,14 @@
 Nine pairs, alternating in one run; the ratio is the median of the pairs' (lower and upper quartile), below 1 where dionode
 takes less time. Markdown, as docs/measured/python.md has it.
 """
-import argparse
 import os
 import socket
 import statistics
 import subprocess
 import sys
 import time
+
+from arguments import Arguments
 
 PAIRS = 9
 SIZES = [4, 64, 1 << 10, 16 << 10, 256 << 10, 4 << 20, 64 << 20]
@@ -110,7 +111,7 @@ def work(budget):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(__doc__)
     parser.add_argument("--np", type=int, default=2, help="ranks (2)")
     parser.add_argument("--budget", type=float, default=1.0, help="seconds for each row (1)")
     given = parser.parse_args()

@@ -2,9 +2,9 @@
  * Who multiplies best here? Products of layers at the shapes of two models: by OpenBLAS, by the kernels of float, which multiply
  * some themselves, and by each backend of mixed precision that this processor has instructions for, or the emulated one. All in
  * turn, and of each the best time: other processes only add to it. Limits are those of the same threads.
- *
- *     products [threads]
  */
+#include "arguments.h"
+
 #include "base/clock.h"
 #include "base/random.h"
 #include "compute/kernels.h"
@@ -102,10 +102,24 @@ static bool make_numbers(void)
     return made;
 }
 
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    int *n_threads = state->input;
+    if (key != ARGP_KEY_ARG || state->arg_num > 0)
+        return ARGP_ERR_UNKNOWN;
+    *n_threads = bench_integer("THREADS", text, 1, 1024);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    int n_threads = argc > 1 ? atoi(argv[1]) : 2;
+    static const struct argp argp = {NULL, parse, "[THREADS]",
+                                     "Products of layers at the shapes of two models: GFLOP/s of OpenBLAS, and of each of the "
+                                     "library's ways to multiply on this processor how many times as fast it is.\v"
+                                     "THREADS: how many multiply together (2).", NULL, NULL, NULL};
+    int n_threads = 2;
     dn_blas_tune(argv);
+    bench_parse(&argp, argc, argv, &n_threads);
     if (!make_columns(n_threads) || !make_numbers()) {
         fprintf(stderr, "bench products: %s\n", dn_error_message());
         return 1;

@@ -8,10 +8,11 @@
  * before they join is told apart. Started by another launcher (RANK is set) it tells of that one run's memory
  * only.
  */
+#include "arguments.h"
+
 #include "dionode/comm.h"
 #include "dionode/launch.h"
 
-#include <argp.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -169,13 +170,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     options *o = state->input;
     switch (key) {
     case 'n':
-        o->n_workers = atoi(arg);
-        return o->n_workers >= 1 && o->n_workers <= DN_MAX_RANKS ? 0 : EINVAL;
+        o->n_workers = bench_integer("--np", arg, 1, DN_MAX_RANKS);
+        return 0;
     case 'r':
-        o->n_runs = atoi(arg);
-        return o->n_runs >= 1 && o->n_runs <= MAX_RUNS ? 0 : EINVAL;
+        o->n_runs = bench_integer("--runs", arg, 1, MAX_RUNS);
+        return 0;
     case 'l':
-        o->limit_kib = atof(arg);
+        o->limit_kib = bench_integer("--limit", arg, 1, 1 << 30);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -185,16 +186,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 int main(int argc, char **argv)
 {
     static const struct argp_option known[] = {
-        {"np", 'n', "N", 0, "Workers (8)", 0},
-        {"runs", 'r', "N", 0, "Starts (21)", 0},
+        {"np", 'n', "N", 0, "Workers, 1 to 256 (8)", 0},
+        {"runs", 'r', "N", 0, "Starts, 1 to 1000 (21)", 0},
         {"limit", 'l', "KIB", 0, "Fail if a rank takes more beyond its arena (no limit)", 0},
         {0},
     };
-    static const struct argp argp = {known, parse, "", "Times the start of workers and weighs them.",
-                                     0,     0,     0};
+    static const struct argp argp = {known, parse, NULL, "Times the start of workers, in ms to the last one's way out of the first "
+                                     "barrier, and weighs them: KiB a rank beyond its arena.", NULL, NULL, NULL};
     options o = {.n_workers = 8, .n_runs = 21};
     if (dn_launch_is_worker() || getenv("RANK") || getenv("OMPI_COMM_WORLD_RANK"))
         return work();
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    bench_parse(&argp, argc, argv, &o);
     return run(&o, argv);
 }

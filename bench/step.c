@@ -8,6 +8,7 @@
  * With --mesh, workers share the step: first the first of them takes it alone, with the others waiting, then
  * all together. Perfect division makes W times the second equal to the first.
  */
+#include "arguments.h"
 #include "step_measure.h"
 
 #include "base/fail.h"
@@ -15,7 +16,6 @@
 #include "dionode/launch.h"
 #include "tensor/axes.h"
 
-#include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,27 +255,27 @@ static const struct argp_option argp_options[] = {
     {"mesh", 'm', "dp=D,fs=F,tp=T", 0, "Workers that share the step", 0},
     {0}};
 
-static void add_model(options *o, const char *name, struct argp_state *state)
+static void add_model(options *o, const char *name)
 {
     for (int i = 0; i < N_MODELS; i++)
         if (strcmp(models[i].name, name) == 0) {
             o->models[o->n_models++] = &models[i];
             return;
         }
-    argp_error(state, "--model: no model '%s'", name);
+    bench_wrong("--model: no model '%s'", name);
 }
 
-static void add_rule(options *o, const char *name, struct argp_state *state)
+static void add_rule(options *o, const char *name)
 {
     const dn_rule *rule = dn_rule_row(name);
     if (rule)
         o->rules[o->n_rules++] = rule;
     else
-        argp_error(state, "--optimizer: no optimizer '%s'", name);
+        bench_wrong("--optimizer: no optimizer '%s'", name);
 }
 
 /* A number, or two with a slash between. */
-static void add_fraction(options *o, const char *text, struct argp_state *state)
+static void add_fraction(options *o, const char *text)
 {
     char *end;
     fraction *f = &o->fractions[o->n_fractions++];
@@ -283,23 +283,22 @@ static void add_fraction(options *o, const char *text, struct argp_state *state)
     if (*end == '/')
         f->value /= strtod(end + 1, &end);
     if (*end || !(f->value > 0 && f->value <= 1))
-        argp_error(state, "--fraction: '%s': give more than 0, at most 1", text);
+        bench_wrong("--fraction: '%s': give more than 0, at most 1", text);
     snprintf(f->text, sizeof f->text, "%s", text);
 }
 
 /* A list given takes the place of the one before. */
-static void add_each(options *o, int *n, void (*add)(options *, const char *, struct argp_state *),
-                     const char *list, struct argp_state *state)
+static void add_each(options *o, int *n, void (*add)(options *, const char *), const char *list)
 {
     char copy[256], *rest = copy;
     if (strlen(list) >= sizeof copy)
-        argp_error(state, "'%s': too long", list);
+        bench_wrong("'%s': too long", list);
     snprintf(copy, sizeof copy, "%s", list);
     *n = 0;
     for (char *item; (item = strsep(&rest, ","));) {
         if (*n == MAX_LIST)
-            argp_error(state, "'%s': more than %d", list, MAX_LIST);
-        add(o, item, state);
+            bench_wrong("'%s': more than %d", list, MAX_LIST);
+        add(o, item);
     }
 }
 
@@ -307,25 +306,25 @@ static error_t parse(int key, char *text, struct argp_state *state)
 {
     options *o = state->input;
     if (key == 'M')
-        add_each(o, &o->n_models, add_model, text, state);
+        add_each(o, &o->n_models, add_model, text);
     else if (key == 'd')
-        o->own.dim = strtoul(text, NULL, 10);
+        o->own.dim = (size_t)bench_integer("--dim", text, 1, 1 << 16);
     else if (key == 'l')
-        o->own.layers = o->own.all_layers = strtoul(text, NULL, 10);
+        o->own.layers = o->own.all_layers = (size_t)bench_integer("--layers", text, 1, 1000);
     else if (key == 'o')
-        add_each(o, &o->n_rules, add_rule, text, state);
+        add_each(o, &o->n_rules, add_rule, text);
     else if (key == 'f')
-        add_each(o, &o->n_fractions, add_fraction, text, state);
+        add_each(o, &o->n_fractions, add_fraction, text);
     else if (key == 'w')
         o->whole_gradients = true;
     else if (key == 's')
-        o->n_steps = (int)strtol(text, NULL, 10);
+        o->n_steps = bench_integer("--steps", text, 1, STEP_MAX_STEPS);
     else if (key == 't')
-        o->n_threads = (int)strtol(text, NULL, 10);
+        o->n_threads = bench_integer("--threads", text, 1, 1024);
     else if (key != 'm')
         return ARGP_ERR_UNKNOWN;
     else if (dn_mesh_parse(text, o->mesh) != DN_OK)
-        argp_error(state, "%s", dn_error_message());
+        bench_wrong("%s", dn_error_message());
     return 0;
 }
 
@@ -361,12 +360,7 @@ int main(int argc, char **argv)
                                      0,
                                      0,
                                      0};
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
-    if (o.n_steps < 1 || o.n_steps > STEP_MAX_STEPS || o.own.layers < 1 || o.n_threads < 0) {
-        fprintf(stderr, "%s: steps 1 to %d, layers at least 1, threads not negative\n", argv[0],
-                STEP_MAX_STEPS);
-        return 1;
-    }
+    bench_parse(&argp, argc, argv, &o);
     if (dn_launch_is_worker())
         return worker(&o);
     dn_status status = run(&o, argv);

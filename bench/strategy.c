@@ -7,6 +7,7 @@
  *     steps    on the hidden matrices of a GPT: of DeMo, and of Dion through the engine, against Dion by the optimizer alone
  *     memory   of each strategy's states, as counted, beside what its row says; and of all, asked for and taken
  */
+#include "arguments.h"
 #include "step_measure.h"
 
 #include "base/clock.h"
@@ -20,7 +21,6 @@
 #include "report/json_file.h"
 #include "topo/domains.h"
 
-#include <argp.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -411,22 +411,18 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case 'M':
         o->model = strcmp(text, models[0].name) == 0 ? &models[0] : strcmp(text, models[1].name) == 0 ? &models[1] : NULL;
         if (!o->model)
-            argp_error(state, "--model: no model '%s'", text);
+            bench_wrong("--model: no model '%s'", text);
         return 0;
     case 'n':
-        o->n_samples = atoi(text);
-        if (o->n_samples < 1 || o->n_samples > MAX_SAMPLES)
-            argp_error(state, "--samples: from 1 to %d", MAX_SAMPLES);
+        o->n_samples = bench_integer("--samples", text, 1, MAX_SAMPLES);
         return 0;
     case 't':
-        o->n_threads = atoi(text);
-        if (o->n_threads < 1)
-            argp_error(state, "--threads: at least 1");
+        o->n_threads = bench_integer("--threads", text, 1, 1024);
         return 0;
     case 'p':
         o->part = text;
         if (strcmp(text, parts[0]) != 0 && strcmp(text, parts[1]) != 0 && strcmp(text, parts[2]) != 0)
-            argp_error(state, "--part: '%s' is not codecs, steps or memory", text);
+            bench_wrong("--part: '%s' is not codecs, steps or memory", text);
         return 0;
     case 'k':
         o->kernels = text;
@@ -454,10 +450,13 @@ static dn_status measure(options *o)
     dn_topo_destroy(&topo);
     dn_topo_processor(processor, sizeof processor);
     dn_stream *s;
-    DN_TRY(dn_stream_create(o->kernels, o->n_threads, &s));
+    dn_status status = dn_stream_create(o->kernels, o->n_threads, &s);
+    if (status == DN_ERR_ARG)
+        bench_wrong("--kernels: %s", dn_error_message());
+    DN_TRY(status);
     printf("# %s; %s, %s, %d samples\n", processor, s->kernels->name, dn_blas_describe(), o->n_samples);
     json_t *codecs = json_array(), *steps = json_array(), *memory = json_array();
-    dn_status status = has_part(o, parts[0]) ? measure_codecs(o, s, cache_bytes, codecs) : DN_OK;
+    status = has_part(o, parts[0]) ? measure_codecs(o, s, cache_bytes, codecs) : DN_OK;
     if (status == DN_OK && has_part(o, parts[1]))
         status = measure_steps(o, s, steps);
     if (status == DN_OK && has_part(o, parts[2]))
@@ -488,7 +487,7 @@ int main(int argc, char **argv)
                                      "Dion, the engine, memory beside its formulas.", NULL, NULL, NULL};
     dn_blas_tune(argv);
     options o = {.model = &models[1], .kernels = "cpu", .n_samples = 21};
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    bench_parse(&argp, argc, argv, &o);
     dn_status status = measure(&o);
     if (status != DN_OK)
         fprintf(stderr, "%s: %s\n", argv[0], dn_error_message());

@@ -1,9 +1,9 @@
 /*
  * How fast does text become tokens? One thread encodes a text, in blocks of up to 64 KiB as `prepare` deals
  * them to threads, three times; prints the bytes of text, the tokens, and the median of MB/s.
- *
- *     tokenize TOKENIZER TEXT
  */
+#include "arguments.h"
+
 #include "dionode/tokenizer.h"
 
 #include "base/clock.h"
@@ -60,18 +60,35 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+typedef struct options {
+    const char *tokenizer, *text;
+} options;
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    options *o = state->input;
+    if (key == ARGP_KEY_END && !o->text)
+        bench_wrong("a tokenizer and a text are needed; --help says which");
+    if (key != ARGP_KEY_ARG || state->arg_num > 1)
+        return ARGP_ERR_UNKNOWN;
+    *(state->arg_num == 0 ? &o->tokenizer : &o->text) = text;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    static const struct argp argp = {NULL, parse, "TOKENIZER TEXT",
+                                     "How fast one thread makes tokens of a text: bytes of text, tokens, and MB/s (10^6 bytes), the "
+                                     "median of three times.\v"
+                                     "TOKENIZER: a file that `dionode prepare --tokenizer` takes. TEXT: any file.", NULL, NULL, NULL};
+    options o = {0};
     dn_tokenizer *tokenizer;
     dn_encoder *encoder;
     double seconds[REPEATS];
     size_t n, tokens = 0;
-    if (argc != 3) {
-        fprintf(stderr, "usage: tokenize TOKENIZER TEXT\n");
-        return 2;
-    }
-    char *text = read_text(argv[2], &n);
-    must(dn_tokenizer_open(argv[1], &tokenizer));
+    bench_parse(&argp, argc, argv, &o);
+    char *text = read_text(o.text, &n);
+    must(dn_tokenizer_open(o.tokenizer, &tokenizer));
     must(dn_encoder_create(tokenizer, &encoder));
     for (int i = 0; i < REPEATS; i++) {
         double begin_s = dn_clock_s();

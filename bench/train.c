@@ -6,11 +6,12 @@
  * flops (dn_model_flops_per_token; neither recomputation nor the optimizer counted) against the best product the
  * same workers reach in the same run. With --precision each row is followed by the same in that precision, whose limits are its own.
  */
+#include "arguments.h"
+
 #include "dionode/blas.h"
 #include "dionode/launch.h"
 #include "dionode/train.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -48,14 +49,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'm':
         o->shape = arg;
+        if (strcmp(arg, shapes[0].name) != 0 && strcmp(arg, shapes[1].name) != 0)
+            bench_wrong("--model: '%s' is not %s or %s", arg, shapes[0].name, shapes[1].name);
         return 0;
     case 'p':
         o->precision = arg;
+        if (strcmp(arg, "mixed") != 0 && strcmp(arg, "emulated") != 0)
+            bench_wrong("--precision: '%s' is not mixed or emulated", arg);
         return 0;
     case 's':
-        o->steps = atoi(arg);
-        if (o->steps < 1 || o->steps > MAX_STEPS - WARM_UP)
-            argp_error(state, "--steps: from 1 to %d", MAX_STEPS - WARM_UP);
+        o->steps = bench_integer("--steps", arg, 1, MAX_STEPS - WARM_UP);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -189,15 +192,16 @@ int main(int argc, char **argv)
     static const struct argp_option rows[] = {
         {"model", 'm', "NAME", 0, "Only quickstart or 160m", 0},
         {"precision", 'p', "NAME", 0, "Also measure this precision (mixed, emulated)", 0},
-        {"steps", 's', "N", 0, "Steps to measure (20)", 0},
+        {"steps", 's', "N", 0, "Steps to measure, 1 to 998 (20)", 0},
         {0},
     };
-    static const struct argp argp = {rows, parse, "", "Training speed against GEMM peak and FMA limit.", NULL, NULL, NULL};
+    static const struct argp argp = {rows, parse, NULL, "Training speed of two models on random tokens, by one worker and by two: tokens/s, "
+                                     "ms a step, and shares of GEMM peak and FMA limit.", NULL, NULL, NULL};
     dn_blas_tune(argv);
     if (dn_launch_is_worker())
         return worker();
     options o = {.steps = 20};
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    bench_parse(&argp, argc, argv, &o);
     char dir[] = "/tmp/dionode-bench-XXXXXX", command[64], path[64];
     if (!mkdtemp(dir))
         return 5;

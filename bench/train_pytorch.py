@@ -6,7 +6,6 @@ needs PyTorch (PyPI: torch, a CPU build) and a C++ compiler, which torch.compile
 earlier one. PyTorch steps by AdamW (fused), Dionode as bench/train.c has it: by Dion. In each round everyone has its turn, so that what
 else the machine does meets all of them alike; a first round only warms up. Cells are medians (quartiles), shares are those of each round.
 """
-import argparse
 import json
 import os
 import pathlib
@@ -17,8 +16,7 @@ import sys
 import tempfile
 import time
 
-import torch
-import torch.nn.functional as F
+from arguments import Arguments
 
 SHAPES = {  # as in bench/train.c: width, layers, heads, vocabulary, positions, sequences at a time; two times these are a step
     "quickstart": (256, 4, 4, 256, 256, 8),
@@ -26,6 +24,21 @@ SHAPES = {  # as in bench/train.c: width, layers, heads, vocabulary, positions, 
 }
 MICRO_BATCHES = 2
 STEPS = {"quickstart": 20, "160m": 2}  # of a turn; Dionode's has two more before, since it starts anew
+
+
+def arguments():
+    parser = Arguments(__doc__)
+    parser.add_argument("builds", nargs="*", type=pathlib.Path, metavar="BUILD", help="build folder")
+    parser.add_argument("--model", choices=SHAPES, help="this one alone (both)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each (5)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of each (all cores that this process may use)")
+    return parser.parse_args()
+
+
+GIVEN = arguments()  # --help needs no PyTorch
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
 
 
 def rms_norm(x):
@@ -143,12 +156,7 @@ def compare(name, given, place):
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("builds", nargs="*", type=pathlib.Path, metavar="BUILD")
-    arguments.add_argument("--model", choices=SHAPES)
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    given = arguments.parse_args()
+    given = GIVEN
     torch.set_num_threads(given.threads)
     print(f"PyTorch {torch.__version__}, {given.threads} threads, {given.rounds} rounds\n")
     print("| model | program | tokens/s | ms a step | times torch.compile |\n|---|---|---:|---:|---:|")

@@ -9,7 +9,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from nodes import MPI, need_mpi  # noqa: E402
 from runs import PROGRAM, case, expect, tap  # noqa: E402
 
-spec = importlib.util.spec_from_file_location("nodes_link", os.path.join(os.path.dirname(__file__), "..", "..", "bench", "nodes_link.py"))
+BENCH = os.path.join(os.path.dirname(__file__), "..", "..", "bench")
+sys.path.insert(0, BENCH)  # of what it imports
+spec = importlib.util.spec_from_file_location("nodes_link", os.path.join(BENCH, "nodes_link.py"))
 bench = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(bench)
 

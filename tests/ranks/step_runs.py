@@ -8,7 +8,7 @@ from runs import case, expect, run, tap  # noqa: E402
 TINY = ["--dim", "48", "--layers", "1", "--steps", "2"]
 FIELDS = ["model", "dim", "layers", "rule", "rank", "workers", "Mnumbers", "median", "min", "max", "rate", "limit",
           "unit", "share", "%", "of_fma", "of_muon", "scaling"]
-USAGE = 64
+USAGE = 2
 WITH_RANK, WITHOUT, ELEMENTS = ["dion", "dion2", "dion3"], ["muon", "normuon"], ["sgd", "adamw", "lion"]
 
 
