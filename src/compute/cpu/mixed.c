@@ -30,25 +30,19 @@ INLINE __m512i round_both(const float *low, const float *high)
 }
 #endif
 
-static void pair_neighbours(uint32_t *restrict out, const dn_real *restrict x, size_t pairs)
+/* Pairs of consecutive numbers of a row x [n], sixteen at a time and those `step` words apart; of an odd n the last is paired
+ * with 0. */
+INLINE void pair_along(uint32_t *restrict out, size_t step, const dn_real *restrict x, size_t n)
 {
-    size_t l = 0;
+    size_t l = 0, pairs = n / 2;
 #ifdef __AVX512BF16__
     for (; l + 16 <= pairs; l += 16)
-        _mm512_storeu_si512(out + l, round_both(x + 2 * l, x + 2 * l + 16));
+        _mm512_storeu_si512(out + l / 16 * step, round_both(x + 2 * l, x + 2 * l + 16));
 #endif
     for (; l < pairs; l++)
-        out[l] = dn_rounded_to_bf16(x[2 * l]) | dn_rounded_to_bf16(x[2 * l + 1]) << 16;
-}
-
-/* out [rows,ld] = pairs of consecutive numbers of the rows of x [rows,n]; of an odd n the last is paired with 0. */
-static void pair_along(uint32_t *out, size_t ld, const dn_real *x, size_t ldx, size_t rows, size_t n)
-{
-    for (size_t i = 0; i < rows; i++) {
-        pair_neighbours(out + i * ld, x + i * ldx, n / 2);
-        if (n % 2)
-            out[i * ld + n / 2] = dn_rounded_to_bf16(x[i * ldx + n - 1]);
-    }
+        out[l / 16 * step + l % 16] = dn_rounded_to_bf16(x[2 * l]) | dn_rounded_to_bf16(x[2 * l + 1]) << 16;
+    if (n % 2)
+        out[pairs / 16 * step + pairs % 16] = dn_rounded_to_bf16(x[n - 1]);
 }
 
 static void pair_two_rows(uint32_t *restrict out, const dn_real *restrict low, const dn_real *restrict high, size_t n)
@@ -79,9 +73,50 @@ static void pair_across(uint32_t *out, size_t ld, const dn_real *x, size_t ldx, 
         pair_last_row(out + n / 2 * ld, x + (n - 1) * ldx, columns);
 }
 
-/* out [pairs,columns] = the transpose of x [columns,pairs], four by four, which compilers make shuffles of. */
+#ifdef __AVX512F__
+/* Rows whose numbers differ by d exchange what is on the wrong side of their diagonal. */
+INLINE void exchange(__m512i rows[16], int d)
+{
+    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __mmask16 right = _mm512_test_epi32_mask(lane, _mm512_set1_epi32(d));
+    const __m512i upper = _mm512_mask_add_epi32(lane, right, lane, _mm512_set1_epi32(16 - d));
+    const __m512i lower = _mm512_add_epi32(upper, _mm512_set1_epi32(d));
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
+        if (!(i & d)) {
+            __m512i above = rows[i], below = rows[i + d];
+            rows[i] = _mm512_permutex2var_epi32(above, upper, below);
+            rows[i + d] = _mm512_permutex2var_epi32(above, lower, below);
+        }
+}
+
+/* Sixteen by sixteen in registers. */
+static void turn_square(uint32_t *out, size_t ld, const uint32_t *x, size_t ldx)
+{
+    __m512i rows[16];
+#pragma GCC unroll 16
+    for (size_t i = 0; i < 16; i++)
+        rows[i] = _mm512_loadu_si512(x + i * ldx);
+    exchange(rows, 1);
+    exchange(rows, 2);
+    exchange(rows, 4);
+    exchange(rows, 8);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < 16; i++)
+        _mm512_storeu_si512(out + i * ld, rows[i]);
+}
+#endif
+
+/* out [pairs,columns] = the transpose of x [columns,pairs], of up to 16 of both, or four by four, which compilers make shuffles
+ * of. */
 static void turn(uint32_t *out, size_t ld, const uint32_t *x, size_t ldx, size_t columns, size_t pairs)
 {
+#ifdef __AVX512F__
+    if (columns == 16 && pairs == 16) {
+        turn_square(out, ld, x, ldx);
+        return;
+    }
+#endif
     typedef uint32_t four __attribute__((vector_size(16), aligned(4), may_alias));
     size_t whole = columns / 4 * 4, deep = pairs / 4 * 4;
     for (size_t i = 0; i < whole; i += 4)
@@ -115,29 +150,34 @@ static void pack_panel(uint32_t *panel, const dn_product *x, size_t first, size_
     size_t pairs = (k + 1) / 2;
     if (columns < WIDE || pairs < pairs_of(k))
         memset(panel, 0, pairs_of(k) * WIDE * sizeof *panel);
-    if (x->tb == DN_T) {
-        uint32_t rows[WIDE * DEEP];
-        pair_along(rows, DEEP, b + left * x->ldb + first, x->ldb, columns, k);
-        turn(panel, WIDE, rows, DEEP, columns, pairs);
-    } else
+    for (size_t j = 0, some; j < columns && x->tb == DN_T; j += some) {
+        uint32_t rows[16 * DEEP];
+        some = dn_min(columns - j, 16);
+        for (size_t r = 0; r < some; r++)
+            pair_along(rows + r * DEEP, 16, b + (left + j + r) * x->ldb + first, k);
+        for (size_t l = 0; l < pairs; l += 16)
+            turn(panel + l * WIDE + j, WIDE, rows + l, DEEP, some, dn_min(pairs - l, 16));
+    }
+    if (x->tb == DN_N)
         pair_across(panel, WIDE, b + first * x->ldb + left, x->ldb, k, columns);
 }
 
-/* The same of the rows of op(A): [rows,DEEP], or, where A is transposed and ACROSS, [pairs,TALL]. */
+/* The same of the rows of op(A), each where row_of has it, or, where A is transposed and ACROSS, [pairs,TALL]. */
 static void pack_rows(uint32_t *block, const dn_product *x, size_t first, size_t k, size_t top, size_t rows)
 {
-    const dn_real *a = dn_host(x->a);
-    size_t pairs = (k + 1) / 2;
-    if (pairs < pairs_of(k) || rows % HIGH > 0)
+    const dn_real *a = dn_host(x->a) + (x->ta == DN_N ? top * x->lda + first : first * x->lda + top);
+    if ((k + 1) / 2 < pairs_of(k) || rows % HIGH > 0)
         memset(block, 0, TALL * DEEP * sizeof *block);
-    if (x->ta == DN_N)
-        pair_along(block, DEEP, a + top * x->lda + first, x->lda, rows, k);
-    else if (ACROSS)
-        pair_across(block, TALL, a + first * x->lda + top, x->lda, k, rows);
-    else {
-        uint32_t across[DEEP * TALL];
-        pair_across(across, TALL, a + first * x->lda + top, x->lda, k, rows);
-        turn(block, DEEP, across, TALL, pairs, rows);
+    for (size_t i = 0; i < rows && x->ta == DN_N; i++)
+        pair_along(block + row_of(i), GROUPS_APART, a + i * x->lda, k);
+    if (x->ta == DN_T && ACROSS)
+        pair_across(block, TALL, a, x->lda, k, rows);
+    for (size_t l = 0, some; l < k && x->ta == DN_T && !ACROSS; l += some) {
+        uint32_t across[16 * TALL];
+        some = dn_min(k - l, 32);
+        pair_across(across, TALL, a + l * x->lda, x->lda, some, rows);
+        for (size_t i = 0; i < rows; i += 16)
+            turn(block + row_of(i) + l / 32 * GROUPS_APART, row_of(1), across + i, TALL, (some + 1) / 2, dn_min(rows - i, 16));
     }
 }
 

@@ -14,7 +14,7 @@ enum { DEEP = 192, TALL = 96, BROAD = 512 };
 /* Some rows of C, in the columns of one panel: the first `columns` of WIDE. */
 typedef struct part {
     size_t pairs, columns; /* pairs of k, in whole TILEs */
-    const uint32_t *a;     /* [rows,DEEP], rows of pairs; with ACROSS, of a transposed A, [pairs,TALL] */
+    const uint32_t *a;     /* rows of pairs, see row_of; with ACROSS, of a transposed A, [pairs,TALL] */
     const uint32_t *panel; /* [pairs,WIDE] */
     bool add;
     dn_real *c;

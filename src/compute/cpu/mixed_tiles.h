@@ -5,7 +5,22 @@
 #include "compute/cpu/mixed.h"
 #include "compute/cpu/tiles.h"
 
-enum { WIDE = 2 * TILE, HIGH = 2 * TILE, ACROSS = 0 };
+enum { WIDE = 2 * TILE, HIGH = 2 * TILE, ACROSS = 0, GROUPS_APART = TILE * TILE };
+
+/* Where row i of A is: tiles are whole, one behind the other along a row. */
+INLINE size_t row_of(size_t i)
+{
+    return i / TILE * TILE * DEEP + i % TILE * TILE;
+}
+
+/* Rows of a block of C that comes next, while there is time: they lie apart, where the processor does not foresee them. */
+INLINE void ask_for(const dn_real *c, size_t ldc, size_t row, size_t end)
+{
+    for (; row < end; row++) {
+        __builtin_prefetch(c + row * ldc, 1);
+        __builtin_prefetch(c + row * ldc + TILE, 1);
+    }
+}
 
 /* Below and beside the rows and columns that are there A and B are 0, and C is in a place of its own. */
 static void multiply_block(const part *x, size_t i, size_t rows)
@@ -13,7 +28,8 @@ static void multiply_block(const part *x, size_t i, size_t rows)
     dn_real edge[HIGH * WIDE], *c = x->c + i * x->ldc;
     const bool whole = rows == HIGH && x->columns == WIDE;
     dn_real *to = whole ? c : edge;
-    const uint32_t *a = x->a + i * DEEP;
+    const uint32_t *a = x->a + row_of(i);
+    const dn_real *next = i + HIGH < TALL ? c + HIGH * x->ldc : x->c + WIDE;
     size_t ld = whole ? x->ldc : WIDE;
     if (!whole)
         memset(edge, 0, sizeof edge);
@@ -31,12 +47,13 @@ static void multiply_block(const part *x, size_t i, size_t rows)
         clear_tile(3);
     }
     for (size_t l = 0; l < x->pairs; l += TILE) {
-        load_tile(4, a + l, DEEP);
+        ask_for(next, x->ldc, HIGH * l / x->pairs, HIGH * (l + TILE) / x->pairs);
+        load_tile(4, a + l * TILE, TILE);
         load_tile(6, x->panel + l * WIDE, WIDE);
         load_tile(7, x->panel + l * WIDE + TILE, WIDE);
         add_product(0, 4, 6);
         add_product(1, 4, 7);
-        load_tile(5, a + TILE * DEEP + l, DEEP);
+        load_tile(5, a + TILE * DEEP + l * TILE, TILE);
         add_product(2, 5, 6);
         add_product(3, 5, 7);
     }

@@ -16,7 +16,13 @@ typedef DN_VECTOR(float, DN_LANES * sizeof(float)) vector_float;
 #define ROWS ((size_t)4)
 #endif
 
-enum { WIDE = 2 * DN_LANES, HIGH = 1, TILE = 1, ACROSS = 1 };
+enum { WIDE = 2 * DN_LANES, HIGH = 1, TILE = 1, ACROSS = 1, GROUPS_APART = 16 };
+
+/* Where row i of A is. */
+INLINE size_t row_of(size_t i)
+{
+    return i * DEEP;
+}
 
 /* The two products of pairs, the second first. */
 INLINE dn_vector dot(dn_vector sum, vector_pairs a, vector_pairs b)
