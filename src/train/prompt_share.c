@@ -151,10 +151,10 @@ static dn_status share_of_client(hessian *h, int client, double *start, double *
     uint64_t seed = dn_random_bits((uint64_t)t->config.seed, DN_STREAM_CURVATURE, (uint64_t)client);
     for (size_t i = 0; i < h->n; i++)
         start[i] = dn_random_bits(seed, 0, i) & 1 ? 1 : -1;
-    DN_TRY(spectrum(h, rows, n_rows, start, nodes, weights, &n));
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(nodes[i]) || !isfinite(weights[i]))
-            return dn_fail(DN_ERR_NUMERIC, "client %d: the loss has no finite curvature; lower lr, or say --prompt-layers SHARE", client);
+    dn_status status = spectrum(h, rows, n_rows, start, nodes, weights, &n);
+    if (status == DN_ERR_NUMERIC)
+        return dn_fail(status, "client %d: the loss has no finite curvature; lower lr, or say --prompt-layers SHARE", client);
+    DN_TRY(status);
     *share = dn_prompt_share(nodes, weights, n);
     return DN_OK;
 }

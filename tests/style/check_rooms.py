@@ -17,7 +17,8 @@ ROOMS = ['base', 'topo', 'tensor', 'shm', 'launch', 'device', 'comm', 'compute',
 # files in memory.
 HOMES = [
     (r'hwloc(/|\.h)', r'topo/'),
-    (r'(cblas|lapacke|openblas\w*|omp|immintrin)\.h|openblas/', r'compute/cpu/'),
+    (r'(cblas|lapacke)\.h', r'compute/cpu/|linalg/lanczos\.c'),
+    (r'(openblas\w*|omp|immintrin)\.h|openblas/', r'compute/cpu/'),
     (r'(cuda|cublas|cusolver|nccl|nvml)\w*\.h', r'(device|compute)/cuda/'),
     (r'sys/mman\.h', r'shm/|data/|checkpoint/|formats/|device/cpu\.c|cli/limits\.c|base/atomic_file\.c'),
     (r'linux/(futex|membarrier)\.h', r'shm/'),
