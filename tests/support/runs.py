@@ -21,6 +21,7 @@ signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 PROGRAM = os.environ.get("DIONODE", "build/dionode")
 FULL = os.environ.get("DIONODE_FULL") == "1"  # the long run: see full.h
+LIMIT_S = 900 if FULL else 90  # of what should be done at once; in the long run, as meson's limits, ten times as long
 TINY = {  # a model that trains a step in milliseconds
     "model_dim": 32, "n_layer": 2, "n_head": 2, "vocab_size": 256, "sequence_length": 16,
     "batch_size": 8, "device_batch_size": 8, "num_iterations": 20, "scalar_opt": "adamw", "ortho_fraction": 0.25,
@@ -94,11 +95,11 @@ class Place:
         expect(done.returncode == 0, done.stderr)
         return path
 
-    def wait_for_step(self, step, name="run", limit_s=90):
+    def wait_for_step(self, step, name="run", limit_s=LIMIT_S):
         wait_until(lambda: len(self.metrics(name)) >= step, f"step {step}", limit_s)
 
 
-def wait_until(condition, what, limit_s=90):
+def wait_until(condition, what, limit_s=LIMIT_S):
     """A condition that fails as a file is not there, or half written, does not hold yet."""
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
@@ -109,8 +110,7 @@ def wait_until(condition, what, limit_s=90):
     raise AssertionError(f"no {what} within {limit_s} s")
 
 
-def run(command, limit_s=300, **options):
-    """limit_s: what eight workers on two busy cores stay below, by far; it is for what would wait for ever."""
+def run(command, limit_s=LIMIT_S, **options):
     return subprocess.run(command, text=True, timeout=limit_s, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
 
