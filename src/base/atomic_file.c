@@ -62,23 +62,29 @@ static int sync_all(int fd)
     return result;
 }
 
-dn_status dn_name_sync(const char *path)
+/* 0, or errno. */
+static int sync_name(const char *path)
 {
     char dir[PATH_MAX];
     parent_of(path, dir);
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool synced = fd >= 0 && (sync_all(fd) == 0 || errno == EINVAL); /* EINVAL: nothing to sync there */
-    int error = errno;
+    int error = fd < 0 || (sync_all(fd) != 0 && errno != EINVAL) ? errno : 0; /* EINVAL: nothing to sync there */
     if (fd >= 0)
         close(fd);
-    return synced ? DN_OK : dn_fail_errno(DN_ERR_IO, error, "cannot sync directory %s", dir);
+    return error;
 }
 
-dn_status dn_dir_make(const char *dir)
+dn_status dn_name_sync(const char *path)
 {
-    char part[PATH_MAX];
-    if (strlen(dir) >= sizeof part || !*dir)
-        return dn_fail(DN_ERR_IO, "'%s' is no directory name", dir);
+    char dir[PATH_MAX];
+    parent_of(path, dir);
+    int error = sync_name(path);
+    return error == 0 ? DN_OK : dn_fail_errno(DN_ERR_IO, error, "cannot sync directory %s", dir);
+}
+
+/* 0, or errno of the part that could not be made, which `part` [PATH_MAX] is then. */
+static int make_parts(const char *dir, char *part)
+{
     strcpy(part, dir);
     for (char *end = part + 1;; end++) {
         char at = *end;
@@ -87,18 +93,30 @@ dn_status dn_dir_make(const char *dir)
         *end = '\0';
         bool made = mkdir(part, 0777) == 0;
         if (!made && errno != EEXIST)
-            return dn_fail_errno(DN_ERR_IO, errno, "cannot make directory %s", part);
-        if (made) /* else a power cut may take it away with all that was synced in it */
-            DN_TRY(dn_name_sync(part));
-        if (at == '\0')
-            break;
+            return errno;
+        int error = made ? sync_name(part) : 0; /* else a power cut may take it away with all that was synced in it */
+        if (error != 0 || at == '\0')
+            return error;
         *end = at;
     }
+}
+
+dn_status dn_dir_make(const char *dir)
+{
+    char part[PATH_MAX];
     struct stat st;
-    if (stat(dir, &st) != 0)
-        return dn_fail_errno(DN_ERR_IO, errno,
-                             "%s is in the way: a symbolic link that leads to no directory; choose another name",
-                             dir);
+    int error = ENOENT;
+    if (strlen(dir) >= sizeof part || !*dir)
+        return dn_fail(DN_ERR_IO, "'%s' is no directory name", dir);
+    for (int i = 0; i < 100 && error == ENOENT; i++) { /* another process that fails may remove what it made */
+        error = make_parts(dir, part);
+        if (error == 0 && stat(dir, &st) != 0 && lstat(dir, &st) != 0)
+            error = errno;
+    }
+    if (error != 0)
+        return dn_fail_errno(DN_ERR_IO, error, "cannot make directory %s", part);
+    if (S_ISLNK(st.st_mode))
+        return dn_fail(DN_ERR_IO, "%s is in the way: a symbolic link that leads to no directory; choose another name", dir);
     if (!S_ISDIR(st.st_mode))
         return dn_fail(DN_ERR_IO, "%s is in the way: it is not a directory; choose another name", dir);
     return DN_OK;
