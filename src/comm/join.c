@@ -338,7 +338,7 @@ static bool publish_unjoined(dn_status status)
         return false;
     snprintf(message, sizeof message, "%s", dn_error_message());
     if (read_launch_info(0, &info) != DN_OK || info.rank < 0 || dn_world_attach(info.rank, &world) != DN_OK)
-        return dn_fail(status, "%s", message) == DN_OK; /* the first error remains */
+        return dn_fail(status, "%s", message) == DN_OK; /* false, and the first error remains */
     dn_comm_publish(world, info.rank, status);
     dn_world_destroy(&world);
     return true;

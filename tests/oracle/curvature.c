@@ -4,13 +4,13 @@
 
 #include "support/close.h"
 #include "support/model.h"
+#include "support/scratch.h"
 #include "train/finetune.h"
 #include "train/prompt_share.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* One batch is not a multiple of a micro-batch. */
 enum { CLASSES = 3, TEXTS = 8, MICRO_BATCH = 3, MOMENTS = 4 };
@@ -18,15 +18,16 @@ enum { CLASSES = 3, TEXTS = 8, MICRO_BATCH = 3, MOMENTS = 4 };
 /* Of a folder's model, texts of 1 to 8 bytes that its vocabulary has. */
 static void open_run(dn_finetune_run *run)
 {
-    char path[] = "/tmp/dionode-curvature-XXXXXX";
-    FILE *file = fdopen(mkstemp(path), "w");
+    scratch s;
+    char lines[16 * TEXTS];
+    size_t n = 0;
     for (int i = 0; i < TEXTS; i++)
-        fprintf(file, "%d\t%.*s\n", i % CLASSES, 1 + i, &"!#$%&'()*+,-./012"[i]);
-    fclose(file);
+        n += (size_t)sprintf(lines + n, "%d\t%.*s\n", i % CLASSES, 1 + i, &"!#$%&'()*+,-./012"[i]);
+    assert_true(scratch_make(&s) && scratch_write(&s, "labels", lines, n));
     *run = (dn_finetune_run){.n_workers = 1};
     dn_config_init(&run->config);
-    must(dn_labels_read(path, &run->labels));
-    unlink(path);
+    must(dn_labels_read(s.path, &run->labels));
+    scratch_remove(&s);
     run->texts.labels = &run->labels;
     must(dn_config_set(&run->config, "optimizer=adamw"));
     snprintf(run->config.init_from, sizeof run->config.init_from, "%s/hf/gpt2", ORACLE_DIR);
