@@ -1,4 +1,5 @@
 /* Layers: every backend against the reference, and what the vector exponential is good for. */
+#include "device/device.h"
 #include "support.h"
 
 #include <math.h>
@@ -330,6 +331,19 @@ static void infinite_and_nan_logits_stay_in_their_row(void **state)
     }
 }
 
+/* What a module's table lacks is computed by the host, which a stand-in's memory allows and a GPU's does not. */
+static void a_device_has_all_kernels_itself(void **state)
+{
+    const dn_kernels *tables[] = {dn_device_selected()->kernels, dn_device_selected()->mixed_kernels};
+    for (int i = 0; i < 2 && tables[i]; i++) {
+#define OP(name, ...)                                                                                        \
+    if (!tables[i]->name)                                                                                    \
+        fail_msg("it has no " #name);
+#include "compute/ops.h"
+#undef OP
+    }
+}
+
 TESTS(layers)
 {
     dn_blas_tune(argv);
@@ -344,6 +358,7 @@ TESTS(layers)
         cmocka_unit_test(cross_entropy_agrees_at_any_offset),
         cmocka_unit_test(exponentials_are_good_to_four_ulp),
         cmocka_unit_test(infinite_and_nan_logits_stay_in_their_row),
+        cmocka_unit_test(a_device_has_all_kernels_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
