@@ -5,6 +5,7 @@
 #include "compute/cuda/portable.h"
 
 #include <functional>
+#include <map>
 #include <signal.h>
 #include <string>
 #include <sys/wait.h>
@@ -289,6 +290,82 @@ static void expect_product(const char *order)
            "all numbers are right");
 }
 
+/* Each thread takes the next place: a race in device memory, which nothing but the order shows. */
+__global__ void take_places(unsigned *places, unsigned *n)
+{
+    places[(*n)++] = threadIdx.x;
+}
+
+static void expect_threads_in_order(const std::string &order)
+{
+    cudaStream_t stream;
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    unsigned *places = (unsigned *)standin_guarded((THREADS + 1) * sizeof *places), n_rising = 0, n_falling = 0;
+    unsigned n_seen[THREADS] = {}, n_once = 0;
+    places[THREADS] = 0;
+    DN_LAUNCH(take_places, 1, THREADS, 0, stream, places, places + THREADS);
+    cudaStreamQuery(stream);
+    for (unsigned t = 0; t < THREADS; t++) {
+        n_rising += places[t] == t;
+        n_falling += places[t] == THREADS - 1 - t;
+        n_once += ++n_seen[places[t] % THREADS] == 1;
+    }
+    bool rising = n_rising == THREADS, falling = n_falling == THREADS;
+    report(n_once == THREADS && rising == (order == "rising") && falling == (order == "falling"), "threads run " + order,
+           std::to_string(n_rising) + " are where they would be rising, " + std::to_string(n_falling) + " falling");
+    cudaStreamDestroy(stream);
+    standin_release(places);
+}
+
+__global__ void append(unsigned *all, unsigned digit)
+{
+    if (threadIdx.x == 0)
+        *all = 10 * *all + digit;
+}
+
+/* What two streams did, of two kernels each: digits 1 and 2 of the one, 3 and 4 of the other, which may have to wait for 1. */
+static unsigned order_of_streams(bool with_event)
+{
+    cudaStream_t one, other;
+    cudaEvent_t event;
+    cudaStreamCreateWithFlags(&one, cudaStreamNonBlocking);
+    cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking);
+    cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    unsigned *all = (unsigned *)standin_guarded(sizeof *all);
+    *all = 0;
+    DN_LAUNCH(append, 1, DN_WARP, 0, one, all, 1u);
+    cudaEventRecord(event, one);
+    DN_LAUNCH(append, 1, DN_WARP, 0, one, all, 2u);
+    if (with_event)
+        cudaStreamWaitEvent(other, event, 0);
+    DN_LAUNCH(append, 1, DN_WARP, 0, other, all, 3u);
+    DN_LAUNCH(append, 1, DN_WARP, 0, other, all, 4u);
+    cudaStreamQuery(one);
+    cudaStreamQuery(other);
+    unsigned found = *all;
+    cudaEventDestroy(event);
+    cudaStreamDestroy(one);
+    cudaStreamDestroy(other);
+    standin_release(all);
+    return found;
+}
+
+static void expect_streams_in_order(const std::string &order)
+{
+    enum { TRIES = 32 };
+    std::map<unsigned, int> free_ones, ordered; /* how often each was seen */
+    for (int i = 0; i < TRIES; i++) {
+        free_ones[order_of_streams(false)]++;
+        unsigned found = order_of_streams(true);
+        ordered[found / 1000 == 1 ? found : 0]++; /* 1 is before 3 */
+    }
+    bool right = order == "rising"    ? free_ones[1234] == TRIES && ordered[1234] == TRIES
+                 : order == "falling" ? free_ones[3412] == TRIES && ordered[1342] == TRIES
+                                      : free_ones[1324] && free_ones[3142] && ordered[1324] && ordered[1342] && !ordered[0];
+    report(right, "streams overtake each other where no event forbids it, " + order,
+           "the first way is " + std::to_string(free_ones.begin()->first) + ", and with an event " + std::to_string(ordered.begin()->first));
+}
+
 static void expect_launches_checked()
 {
     cudaStream_t stream;
@@ -312,6 +389,8 @@ int main()
 {
     for (const char *order : {"rising", "falling", "shuffled"}) {
         setenv("DIONODE_CUDA_ORDER", order, 1);
+        expect_threads_in_order(order);
+        expect_streams_in_order(order);
         expect_right(order);
         expect_poison(order);
         expect_caught<NO_BARRIER>(order, "a removed barrier", SIGABRT, "there is no barrier between");
