@@ -9,8 +9,9 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, PROGRAM, Place, case, expect, run, tap  # noqa: E402
+from runs import FULL, PROGRAM, Place, case, children, expect, run, tap  # noqa: E402
 
+CONFIG = os.path.join(os.path.dirname(__file__), "..", "..", "configs", "verify.yaml")
 # As tests/ranks/train_runs.py, of fewer steps: one step's relative rounding, grown by training.
 BOUND = 1e-11 if "f64" in os.path.basename(PROGRAM) else 1e-4
 MESHES = ((1, {}), (2, dict(dp_size=2)), (2, dict(fs_size=2, dp_size=1, fs_gather="per_rank")), (4, dict(dp_size=2, tp_size=2)))
@@ -93,41 +94,53 @@ def losses_of_mixed_precision_are_the_cpus_on_all_meshes_and_with_other_layers()
             expect_the_cpus_losses(place, 1, **keys)
 
 
-@long_case
-def collectives_on_device_memory_have_no_wrong_value():
-    for np in 2, 3:
-        done = run([PROGRAM, "bench", "comm", "--device", "cuda", "--np", str(np), "-b", "64", "-e", "4K", "-n", "1", "-w", "0", "--triad", "64K"])
-        expect(done.returncode == 0, done.stdout + done.stderr)
-        rows = [line.split("|")[4].split()[0] for line in done.stdout.splitlines() if line[:1] == " "]
-        expect(len(rows) > 20 and set(rows) <= {"0", "N/A"}, done.stdout)
+def numbers_by_the_bus(worker):
+    """Whether a worker, if it is started, numbers GPUs as a launcher did that placed it beside one."""
+    try:
+        with open(f"/proc/{worker}/environ", encoding="utf-8") as environment:
+            return "CUDA_DEVICE_ORDER=PCI_BUS_ID" in environment.read().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def launched_without_gpu(*arguments):
-    """What a command prints, whose workers are seen, and which has not opened the device's module itself while there are any."""
+    """What a command prints, whose workers are seen and placed beside GPUs, and which has not opened the device's module itself while there are any."""
     launcher = subprocess.Popen([PROGRAM, *arguments], text=True, stdout=subprocess.PIPE)
-    n_seen = 0
-
-    def has_workers():
-        with open(f"/proc/{launcher.pid}/task/{launcher.pid}/children", encoding="utf-8") as children:
-            return bool(children.read())
-
+    n_seen, placed = 0, False
     while launcher.poll() is None:
-        workers = has_workers()
+        workers = children(launcher.pid)
         with open(f"/proc/{launcher.pid}/maps", encoding="utf-8") as maps:
             holds = "dionode-cuda" in maps.read()
-        if workers and has_workers():
+        placed = placed or any(numbers_by_the_bus(worker) for worker in workers)
+        if workers and children(launcher.pid):
             n_seen += 1
             expect(not holds, f"{arguments[0]}: the launcher has opened the device's module")
         time.sleep(0.01)
     expect(launcher.returncode == 0 and n_seen > 0, f"{arguments}: exit {launcher.returncode}, {n_seen} looks")
+    expect(placed, f"{arguments[0]}: its workers are not placed beside GPUs")
     return launcher.stdout.read()
+
+
+@long_case
+def collectives_on_device_memory_have_no_wrong_value():
+    for np in 2, 3:
+        said = launched_without_gpu("bench", "comm", "--device", "cuda", "--np", str(np), "-b", "64", "-e", "4K", "-n", "1", "-w", "0", "--triad", "64K")
+        rows = [line.split("|")[4].split()[0] for line in said.splitlines() if line[:1] == " "]
+        expect(len(rows) > 20 and set(rows) <= {"0", "N/A"}, said)
 
 
 @long_case
 def gpus_are_shown_by_a_process_that_has_no_workers():
     with Place() as place:
-        said = launched_without_gpu("topo", "--mesh", "pp=2", place.config(), "--measure")
+        said = launched_without_gpu("topo", "--mesh", "pp=2", place.config(device="cuda"), "--measure")
         expect("pp_times=" in said and "GPU 0 " in said, said)
+
+
+@long_case
+def workers_of_train_and_verify_are_placed_beside_gpus():
+    with Place() as place:
+        launched_without_gpu(*place.command(np=2, device="cuda", dp_size=2, num_iterations=2)[1:])
+    launched_without_gpu("verify", CONFIG, "device=cuda", "timeout_s=600", "--mesh", "dp=2", "--steps", "1")
 
 
 @long_case
@@ -144,10 +157,9 @@ def trained_models_are_tuned_and_read_by_workers_on_a_device():
         expect(abs(losses[1] - losses[0]) < BOUND * losses[0], f"{losses[1]} instead of {losses[0]}")
         texts = []
         for np in 1, 2:
-            done = run([PROGRAM, "generate", place.file("run"), "97", "--tokens=4", "--temperature=0", "--ids", "--np", str(np)])
-            expect(done.returncode == 0, f"{np}: {done.stderr}")
-            texts.append(done.stdout)
-        expect(texts[0] == texts[1], f"{texts[1]} instead of {texts[0]}")
+            arguments = ["generate", place.file("run"), "97", "--tokens=4", "--temperature=0", "--ids", "--np", str(np)]
+            texts.append(launched_without_gpu(*arguments) if np > 1 else run([PROGRAM, *arguments]).stdout)
+        expect(texts[0] and texts[0] == texts[1], f"{texts[1]} instead of {texts[0]}")
 
 
 tap()
