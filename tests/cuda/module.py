@@ -1,11 +1,11 @@
 """The modules of GPUs as nvcc builds them, where there is nvcc: what is linked with CUDA, what a machine without a GPU is told, and what
-machine code all kernels became, in float and double, for sm_80, sm_90a and sm_100.
+machine code all kernels became, in float and double, for sm_80, sm_90a and sm_100. And what is built where nvcc is hidden.
 
     module.py SOURCE MESON NVCC          DIONODE: the program
 
 Registers and memory of threads are what the assembler says of them. How large a kernel's blocks are, and how much a load moves, is seen
 where cuobjdump and nvdisasm are: in PATH, beside nvcc, or installed from PyPI (nvidia-cuda-cuobjdump, nvidia-cuda-nvdisasm). Planted
-kernels that spill, use too many registers or move single numbers show that each check can fail.
+kernels that spill, use too many registers, move single numbers or add by atomics show that each check can fail.
 """
 import glob
 import os
@@ -17,11 +17,12 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import PROGRAM, Place, Skip, case, expect, run, tap  # noqa: E402
+from runs import PROGRAM, Place, Skip, case, expect, in_own_mounts, run, tap  # noqa: E402
 
 SOURCE, MESON, NVCC = sys.argv[1:4]
 TARGETS = ["sm_80", "sm_90a", "sm_100"]
 MODULES = ["libdionode-cuda.so", "libdionode-cuda-f64.so"]
+OPTIONS = ["-Dtests=false", "-Dbench=false", "-Dmpi=disabled", "--werror"]
 # Bytes on the stack of a thread: where CUDA's sines and cosines in double take the remainder of a large angle.
 STACK = {"sketch": 40}
 # Kernels whose template says how many numbers a thread moves at once, and how many are 16 bytes; those whose tiles are copied so.
@@ -84,6 +85,16 @@ def narrow(code, bytes_of_real):
     return promised, broken
 
 
+def atomics(code):
+    """Of a disassembly: the instructions that change memory out of order."""
+    return re.findall(r"\b(?:ATOM|ATOMG|ATOMS|RED|REDG|SUATOM|SURED)\b\S*", code)
+
+
+def inexact(commands):
+    """What is asked of nvcc that makes a kernel's numbers others than C's."""
+    return re.findall(r"\S*(?:fast[-_]math|-ftz|-prec-div|-prec-sqrt)\S*", commands)
+
+
 def cuobjdump(*arguments):
     """What it prints; it starts nvdisasm."""
     folders = [os.environ["PATH"], os.path.dirname(os.path.realpath(NVCC))]
@@ -99,8 +110,7 @@ def cuobjdump(*arguments):
 
 @case
 def both_modules_are_built_without_a_warning():
-    options = ["-Dcuda=enabled", "-Dtests=false", "-Dbench=false", "-Dmpi=disabled", "--werror"]
-    done = run([MESON, "setup", build, SOURCE] + options, limit_s=600)
+    done = run([MESON, "setup", build, SOURCE, "-Dcuda=enabled"] + OPTIONS, limit_s=600)
     expect(done.returncode == 0, done.stdout + done.stderr)
     os.environ["NVCC_APPEND_FLAGS"] = "-Xptxas=-v"
     done = run(["ninja", "-C", build] + MODULES, limit_s=6000, stderr=subprocess.STDOUT)
@@ -110,15 +120,43 @@ def both_modules_are_built_without_a_warning():
     expect("warning" not in done.stdout, "\n".join(line for line in done.stdout.splitlines() if "warning" in line))
 
 
+def commands_of(target, place=build):
+    """What builds it, whichever folder that is in."""
+    commands = run(["ninja", "-C", place, "-t", "commands", target]).stdout
+    expect(commands, f"nothing is done for {target}")
+    return commands.replace(place, "")
+
+
 @case
-def only_the_modules_are_linked_with_cuda():
-    needs = {}
-    for target in MODULES + ["dionode", "dionode-f64"]:
-        commands = run(["ninja", "-C", build, "-t", "commands", target]).stdout
-        expect(commands, f"nothing is done for {target}")
-        needs[target] = "cublasLt" in commands or "cudart" in commands
-    expect([needs[name] for name in MODULES] == [True, True], f"{needs}")
-    expect(not needs["dionode"] and not needs["dionode-f64"], f"{needs}")
+def only_the_modules_need_cuda():
+    for module in MODULES:
+        needed = re.findall(r"\(NEEDED\).*\[(.*)\]", run(["readelf", "-W", "-d", os.path.join(build, module)]).stdout)
+        of_cuda = [name for name in needed if re.match(r"lib(cu|nv)", name)]
+        expect(len(of_cuda) == 1 and of_cuda[0].startswith("libcublasLt."), f"{module}: {needed}")
+    plain = os.path.join(folder.name, "plain")
+    done = run([MESON, "setup", plain, SOURCE, "-Dcuda=disabled"] + OPTIONS, limit_s=600)
+    expect(done.returncode == 0, done.stdout + done.stderr)
+    for target in "dionode", "dionode-f64":
+        expect(commands_of(target) == commands_of(target, plain), f"{target} is another than without CUDA")
+
+
+@case
+def nvcc_is_asked_for_exact_arithmetic():
+    for module in MODULES:
+        commands = commands_of(module)
+        expect(commands.count("-gencode=arch=compute_80") > 20, commands)
+        expect(not inexact(commands), f"{module}: {inexact(commands)}")
+    planted = inexact("nvcc --use_fast_math -O3 -use_fast_math -ftz=true -prec-div=false -prec-sqrt=false")
+    expect(len(planted) == 5, f"{planted}")
+
+
+@case
+def where_nvcc_is_missing_auto_builds_no_module_and_enabled_is_an_error():
+    places = [NVCC, "/usr/local/cuda/bin/nvcc"] + [os.path.join(path, "nvcc") for path in os.environ["PATH"].split(os.pathsep)]
+    hidden = "".join(f"mount --bind /dev/null '{path}' && " for path in {os.path.realpath(place) for place in places} if os.path.exists(path))
+    for option, status, words in ("auto", 0, r"CUDA \(GPUs\) *: no"), ("enabled", 1, "ERROR: Program 'nvcc.* not found"):
+        done = in_own_mounts(f"{hidden}'{MESON}' setup '{os.path.join(folder.name, option)}' '{SOURCE}' -Dcuda={option} {' '.join(OPTIONS)}")
+        expect(done.returncode == status and re.search(words, done.stdout), f"{option}: exit {done.returncode}: {done.stdout[-3000:]}{done.stderr}")
 
 
 @case
@@ -152,11 +190,13 @@ def two_blocks_of_each_kernel_find_registers():
 
 
 @case
-def kernels_that_promise_it_move_16_bytes_a_thread():
+def kernels_that_promise_it_move_16_bytes_a_thread_and_none_adds_by_atomics():
     for module, bytes_of_real in zip(MODULES, (4, 8)):
         for target in TARGETS:
-            promised, broken = narrow(cuobjdump("-sass", "-arch", target, os.path.join(build, module)), bytes_of_real)
+            code = cuobjdump("-sass", "-arch", target, os.path.join(build, module))
+            promised, broken = narrow(code, bytes_of_real)
             expect(len(promised) > 10 and not broken, f"{module}, {target}: {len(promised)} kernels promise it; not so {broken}")
+            expect(not atomics(code), f"{module}, {target}: {set(atomics(code))}")
 
 
 PLANTED = """
@@ -173,6 +213,8 @@ template <int T, int B> __global__ void __launch_bounds__(T, B) many(float *x) {
 template __global__ void many<256, 1>(float *); template __global__ void many<256, 2>(float *); template __global__ void many<128, 2>(float *);
 template <int W> __global__ void __launch_bounds__(256) norm_forward(float *x) { x[threadIdx.x] *= 2; }
 template __global__ void norm_forward<4>(float *);
+__global__ void __launch_bounds__(256) add(float *sum, const float *x) { atomicAdd(sum, x[threadIdx.x]); }
+__global__ void __launch_bounds__(256) take_turns(unsigned *n, float *x) { x[atomicAdd(n, 1)] = threadIdx.x; }
 """
 
 
@@ -187,11 +229,13 @@ def planted_kernels_are_complained_of():
         threads = block_sizes(file.read())
     kernels = assembled(done.stdout + done.stderr)
     expect({plain(name): n for name, n in threads.items()} == {"arrayPfi": 256, "manyILi256ELi1EEvPf": 256, "manyILi256ELi2EEvPf": 256, "manyILi128ELi2EEvPf": 128,
-                                                               "norm_forwardILi4EEvPf": 256}, f"{threads}")
+                                                               "norm_forwardILi4EEvPf": 256, "addPfPKf": 256, "take_turnsPjPf": 256}, f"{threads}")
     expect(sorted(plain(line).split(" ")[0] for line in spilling(kernels)) == ["arrayPfi", "manyILi256ELi2EEvPf"], f"{spilling(kernels)}")
     expect([plain(line).split(" ")[0] for line in crowding(kernels, threads)] == ["manyILi256ELi1EEvPf"], f"{crowding(kernels, threads)}")
-    promised, broken = narrow(cuobjdump("-sass", cubin), 4)
+    code = cuobjdump("-sass", cubin)
+    promised, broken = narrow(code, 4)
     expect(len(promised) == len(broken) == 1, f"{promised}, {broken}")
+    expect(len(atomics(code)) >= 2, f"{atomics(code)}")
 
 
 tap()
