@@ -1,13 +1,25 @@
 """scripts/gpu_check over the stand-in: it passes, and fails where something is wrong. SOURCE and BUILD: the tree, and its build."""
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from runs import case, expect, run, tap  # noqa: E402
 
 
-def checked(**environment):
-    return run([sys.executable, os.path.join(os.environ["SOURCE"], "scripts", "gpu_check"), "--dry-run", os.environ["BUILD"]], limit_s=6000, env={**os.environ, **environment})
+SCRIPT = os.path.join(os.environ["SOURCE"], "scripts", "gpu_check")
+# Runs a script of which one text is replaced.
+CHANGED = """import sys
+_, path, old, new, *sys.argv[1:] = sys.argv
+with open(path, encoding="utf-8") as file:
+    text = file.read()
+assert text.count(old) == 1, old
+exec(compile(text.replace(old, new), path, "exec"), {"__file__": path, "__name__": "__main__"})
+"""
+
+
+def checked(*python, **environment):
+    return run([sys.executable, *(python or [SCRIPT]), "--dry-run", os.environ["BUILD"]], limit_s=6000, env={**os.environ, **environment})
 
 
 @case
@@ -28,6 +40,15 @@ def what_is_wrong_is_in_the_table_and_the_exit_status():
     done = checked(DIONODE_STANDIN_FAULT="illegal:20")
     table = done.stdout.rsplit("\n\n", 1)[1]
     expect(done.returncode == 1 and table.count("FAIL") > 5, done.stdout[-6000:] + done.stderr)
+
+
+@case
+def what_is_not_reached_in_time_is_wrong_and_not_begun():
+    done = checked("-c", CHANGED, SCRIPT, "ALL_S = 120, 350", "ALL_S = 120, 0.5")  # ten times as long over the stand-in
+    table = done.stdout.rsplit("\n\n", 1)[1]
+    expect(done.returncode == 1, done.stdout[-6000:] + done.stderr)
+    expect(re.search(r"^160M, float +FAIL +exit None: not reached in 5.0 s$", table, re.M), table)
+    expect(float(re.search(r" failed, in (\d+) s", table).group(1)) < 60, table)
 
 
 tap()
