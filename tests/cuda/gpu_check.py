@@ -28,10 +28,10 @@ def a_dry_run_passes_all_groups():
     expect(done.returncode == 0, done.stdout[-6000:] + done.stderr)
     table = done.stdout.rsplit("\n\n", 1)[1]
     for group in ("kernels against the reference, f32", "kernels against the reference, f64", "2 workers on one GPU", "4 workers on one GPU", "verify, float", "verify, double",
-                  "a worker killed", "a plan that does not fit", "a GPU lost at a restart", "160M, float", "160M, mixed"):
+                  "a worker killed", "a plan that does not fit", "a GPU lost at a restart", "160M, float", "160M, mixed", "1.3B, mixed"):
         expect(group in table, table)
     needs = [line for line in table.splitlines() if line.endswith("needs a GPU")]
-    expect([line.split("  ")[0] for line in needs] == ["compute-sanitizer", "160M, float, PyTorch with AdamW"], f"{needs}")
+    expect([line.split("  ")[0] for line in needs] == ["160M, float, PyTorch with AdamW", "compute-sanitizer"], f"{needs}")
     expect(table.rstrip().splitlines()[-1].split(",")[0].endswith(" passed") and " 0 failed" in table and "FAIL" not in table, table)
 
 
