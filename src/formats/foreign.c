@@ -90,7 +90,7 @@ dn_foreign_tensor *dn_foreign_find(const dn_foreign *f, const char *name)
 
 size_t dn_foreign_type_size(dn_foreign_type type)
 {
-    static const size_t sizes[] = {4, 8, 2, 2};
+    static const size_t sizes[] = {4, 8, 2, 2, 1};
     return sizes[type];
 }
 
@@ -120,6 +120,7 @@ dn_real dn_foreign_element(const dn_foreign_tensor *t, size_t i)
     case DN_FOREIGN_F32: memcpy(&single, at, sizeof single); return (dn_real)single;
     case DN_FOREIGN_F64: memcpy(&wide, at, sizeof wide); return (dn_real)wide;
     case DN_FOREIGN_F16: memcpy(&half, at, sizeof half); return (dn_real)from_half(half);
+    case DN_FOREIGN_BYTE: return (dn_real)*at;
     default: memcpy(&half, at, sizeof half); return (dn_real)from_float_bits((uint32_t)half << 16);
     }
 }

@@ -11,9 +11,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef enum dn_foreign_type { DN_FOREIGN_F32, DN_FOREIGN_F64, DN_FOREIGN_F16, DN_FOREIGN_BF16 } dn_foreign_type;
+/* The last is read, and no weight is of it: buffers that files of others hold beside their weights may be. */
+typedef enum dn_foreign_type { DN_FOREIGN_F32, DN_FOREIGN_F64, DN_FOREIGN_F16, DN_FOREIGN_BF16, DN_FOREIGN_BYTE } dn_foreign_type;
 
-#define DN_FOREIGN_TYPE_NAMES "float32|float64|float16|bfloat16" /* in that order */
+#define DN_FOREIGN_TYPE_NAMES "float32|float64|float16|bfloat16" /* in that order: those of weights */
 
 typedef struct dn_foreign_tensor {
     char *name; /* owned */

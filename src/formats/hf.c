@@ -150,6 +150,8 @@ dn_status dn_hf_check(dn_foreign *f, const dn_spec *spec, const dn_param *params
         if (!t)
             return dn_fail(DN_ERR_DATA, "%s: tensor %s is missing", path, s.name);
         DN_TRY(check_shape(f, t, &s, &params[i], path));
+        if (t->type == DN_FOREIGN_BYTE)
+            return dn_fail(DN_ERR_DATA, "%s: tensor %s is of BOOL or U8: weights of F32, F64, F16 and BF16 can be read", path, s.name);
         t->used = true;
     }
     for (size_t i = 0; i < f->n; i++)

@@ -23,10 +23,14 @@ static dn_status damaged(const char *path, const char *name, const char *what)
 
 static bool type_of(const char *name, dn_foreign_type *type)
 {
-    static const char *const names[] = {"F32", "F64", "F16", "BF16"};
-    for (int i = 0; name && i < 4; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *type = (dn_foreign_type)i;
+    static const struct {
+        const char *name;
+        dn_foreign_type type;
+    } types[] = {{"F32", DN_FOREIGN_F32},   {"F64", DN_FOREIGN_F64},   {"F16", DN_FOREIGN_F16},
+                 {"BF16", DN_FOREIGN_BF16}, {"BOOL", DN_FOREIGN_BYTE}, {"U8", DN_FOREIGN_BYTE}};
+    for (size_t i = 0; name && i < sizeof types / sizeof *types; i++)
+        if (strcmp(name, types[i].name) == 0) {
+            *type = types[i].type;
             return true;
         }
     return false;

@@ -1,5 +1,6 @@
 """Runs that begin with weights of others: what they take, what they refuse by its name, and what goes back."""
 import json
+import math
 import os
 import shutil
 import struct
@@ -184,6 +185,69 @@ def what_does_not_fit_is_named():
         expect(done.returncode == 2 and f"sequence_length 65 is beyond the 64 positions of {gpt2}" in done.stderr, done.stderr)
         done = begin(place, "other", place.file("nowhere"))
         expect(done.returncode == 4 and "init_from" in done.stderr, done.stderr)
+
+
+ITEM = {"F32": 4, "F16": 2, "BOOL": 1, "U8": 1}
+
+
+def rewritten(place, name, model, tensors_of):
+    """A copy of a folder of one file, of the tensors that tensors_of makes of those it has: {name: (dtype, shape, bytes)}."""
+    folder = place.file(name)
+    shutil.copytree(os.path.join(FOLDERS, model), folder)
+    header, data = {}, b""
+    for key, (dtype, shape, blob) in tensors_of(stored(folder)).items():
+        expect(len(blob) == ITEM[dtype] * math.prod(shape), f"{key}: {len(blob)} bytes")
+        header[key] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(blob)]}
+        data += blob
+    text = json.dumps(header).encode()
+    with open(os.path.join(folder, "model.safetensors"), "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data)
+    return folder
+
+
+def without_prefix(found):
+    return {name.removeprefix("transformer."): tensor for name, tensor in found.items()}
+
+
+def with_buffers(attention_of, dtype):
+    """Those of the attention, as versions of transformers have saved them: the mask of numbers, bytes or truth values."""
+    def add(found):
+        for block in range(3):
+            attention = attention_of.format(block)
+            found[attention + ".bias"] = dtype, [1, 1, 3, 3], bytes(9 * ITEM[dtype])
+            found[attention + ".masked_bias"] = "F16", [], b"\x00\xf1"
+            found[attention + ".rotary_emb.inv_freq"] = "F32", [2], bytes(8)
+        return found
+    return add
+
+
+def with_head(changed):
+    def add(found):
+        dtype, shape, blob = found["transformer.wte.weight"]
+        found["lm_head.weight"] = dtype, shape, blob[:-1] + bytes([blob[-1] ^ changed])
+        return found
+    return add
+
+
+@case
+def what_folders_of_others_have_besides_is_passed_over():
+    """Names without the family's prefix, as the first GPT-2 has them; buffers of old versions; a tied head that is there once more."""
+    with Place() as place:
+        for model in "gpt2", "neox":
+            expect(begin(place, model, os.path.join(FOLDERS, model), lr=0, num_iterations=1).returncode == 0, model)
+        for name, model, change in (("hub", "gpt2", without_prefix), ("head", "gpt2", with_head(0))) + tuple(
+                (f"{model}-{dtype}", model, with_buffers(attention, dtype)) for model, attention in
+                (("gpt2", "transformer.h.{}.attn"), ("neox", "gpt_neox.layers.{}.attention")) for dtype in ("F32", "BOOL", "U8")):
+            done = begin(place, name + "-run", rewritten(place, name, model, change), lr=0, num_iterations=1)
+            expect(done.returncode == 0, f"{name}: {done.stderr}")
+            was, now = (tensors(place.checkpoint(1, run)) for run in (model, name + "-run"))
+            expect(was == now, f"{name}: other weights")
+        done = begin(place, "other", rewritten(place, "other-head", "gpt2", with_head(1)))
+        expect(done.returncode == 3 and "lm_head.weight is left over" in done.stderr, done.stderr)
+        for dtype in "BOOL", "U8":  # what is a weight has to be numbers
+            done = begin(place, "other", rewritten(place, dtype, "gpt2", lambda found: {
+                **found, "transformer.ln_f.bias": (dtype, [48], bytes(48))}))
+            expect(done.returncode == 3 and "transformer.ln_f.bias is of BOOL or U8" in done.stderr, done.stderr)
 
 
 @case

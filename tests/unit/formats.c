@@ -2,6 +2,7 @@
 #include "formats/write.h"
 #include "support/scratch.h"
 #include "support/tests.h"
+#include "train/plan.h"
 
 #include <math.h>
 
@@ -166,6 +167,10 @@ static void numbers_of_sixteen_bits_round_to_nearest(void **state)
     "\"model_type\":\"llama\",\"vocab_size\":11,\"hidden_size\":8,\"num_hidden_layers\":1,\"num_attention_heads\":2," \
     "\"intermediate_size\":12,\"max_position_embeddings\":16"
 
+#define SIZES                                                                                                    \
+    "\"vocab_size\":11,\"hidden_size\":48,\"num_hidden_layers\":3,\"num_attention_heads\":6,"                      \
+    "\"intermediate_size\":12,\"max_position_embeddings\":16"
+
 static void what_is_not_held_is_refused_by_its_key(void **state)
 {
     (void)state;
@@ -187,7 +192,23 @@ static void what_is_not_held_is_refused_by_its_key(void **state)
         {"{" LLAMA ",\"alibi\":true}", "alibi"},
         {"{" LLAMA ",\"layer_types\":[\"full_attention\",\"sliding_attention\"]}", "layer_types"},
         {"{" LLAMA ",\"num_key_value_heads\":\"two\"}", "num_key_value_heads"},
+        {"{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":2.0}}", "rope_scaling"},
+        {"{" LLAMA ",\"rope_scaling\":{\"type\":\"mrope\",\"mrope_section\":[1,1]}}", "rope_scaling"},
+        {"{" LLAMA ",\"num_experts\":8}", "num_experts"},
+        {"{" LLAMA ",\"attn_logit_softcapping\":50.0}", "attn_logit_softcapping"},
+        {"{" LLAMA ",\"final_logit_softcapping\":30.0}", "final_logit_softcapping"},
+        {"{" LLAMA ",\"scale_attn_weights\":false}", "scale_attn_weights"},
+        {"{" LLAMA ",\"scale_attn_by_inverse_layer_idx\":true}", "scale_attn_by_inverse_layer_idx"},
+        {"{" LLAMA ",\"is_encoder_decoder\":true}", "is_encoder_decoder"},
+        {"{" LLAMA ",\"tie_word_embeddings\":1}", "tie_word_embeddings"},
+        {"{\"model_type\":\"gpt_neox\"," SIZES ",\"attention_bias\":false}", "attention_bias"},
+        {"{\"model_type\":\"qwen2\"," SIZES ",\"sliding_window\":5,\"use_sliding_window\":true,\"max_window_layers\":2}", "max_window_layers"},
         {"{\"model_type\":\"gemma2\"}", "model_type \"gemma2\""},
+        {"{\"model_type\":\"gemma3_text\"}", "model_type \"gemma3_text\""},
+        {"{\"model_type\":\"mixtral\"}", "model_type \"mixtral\""},
+        {"{\"model_type\":\"phi3\"}", "model_type \"phi3\""},
+        {"{\"model_type\":\"deepseek_v3\"}", "model_type \"deepseek_v3\""},
+        {"{\"model_type\":\"mlp\"}", "model_type \"mlp\""},
         {"{\"model_type\":\"gpt2\",\"vocab_size\":11}", "n_embd is missing"},
         {"{}", "model_type is missing"},
         {"[1]", "no JSON object"},
@@ -198,6 +219,74 @@ static void what_is_not_held_is_refused_by_its_key(void **state)
         dn_config_init(&config);
         dn_status status = dn_hf_parse_config(cases[i][0], strlen(cases[i][0]), "here", &config);
         expect(status, cases[i][1] ? DN_ERR_CONFIG : DN_OK, cases[i][1]);
+    }
+}
+
+#define GPT2 "\"model_type\":\"gpt2\",\"vocab_size\":11,\"n_embd\":8,\"n_layer\":1,\"n_head\":2,\"n_positions\":16"
+
+static dn_spec spec_of(const char *keys)
+{
+    char text[1024];
+    dn_config config;
+    dn_plan plan;
+    dn_config_init(&config);
+    snprintf(text, sizeof text, "{%s}", keys);
+    expect(dn_hf_parse_config(text, strlen(text), keys, &config), DN_OK, NULL);
+    config.sequence_length = 16;
+    config.batch_size = config.device_batch_size = 1;
+    expect(dn_plan_make(&config, 1, &plan), DN_OK, NULL);
+    return plan.spec;
+}
+
+/* Each with another number or word than stands there without a key. */
+static void old_keys_and_new_ones_say_the_same(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keys, *others;
+        bool same;
+    } pairs[] = {
+#define NEOX "\"model_type\":\"gpt_neox\"," SIZES
+        {NEOX ",\"rotary_pct\":0.5,\"rotary_emb_base\":500",
+         NEOX ",\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":500,\"partial_rotary_factor\":0.5}", true},
+        {NEOX ",\"rotary_pct\":0.5,\"rotary_emb_base\":500", NEOX ",\"partial_rotary_factor\":0.5,\"rope_theta\":500", true},
+        {NEOX, NEOX ",\"rotary_pct\":0.25,\"rotary_emb_base\":10000,\"use_parallel_residual\":true", true},
+        {NEOX, NEOX ",\"rotary_pct\":0.5", false},
+        {NEOX, NEOX ",\"rotary_emb_base\":500", false},
+        {NEOX, NEOX ",\"use_parallel_residual\":false", false},
+#define SCALED "\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4"
+#define OTHER_LLAMA "\"model_type\":\"llama\"," SIZES
+        {OTHER_LLAMA ",\"rope_theta\":500,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}",
+         OTHER_LLAMA ",\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,\"rope_theta\":500}", true},
+        {OTHER_LLAMA ",\"rope_theta\":500,\"rope_scaling\":{\"rope_type\":\"llama3\"," SCALED "}",
+         OTHER_LLAMA ",\"rope_parameters\":{\"rope_type\":\"llama3\",\"rope_theta\":500,\"original_max_position_embeddings\":16," SCALED "}",
+         true},
+        {OTHER_LLAMA ",\"num_key_value_heads\":null,\"head_dim\":null", OTHER_LLAMA ",\"num_key_value_heads\":6,\"head_dim\":8", true},
+        {OTHER_LLAMA, OTHER_LLAMA ",\"tie_word_embeddings\":false,\"rope_theta\":10000,\"attention_bias\":false,\"mlp_bias\":false", true},
+        {OTHER_LLAMA, OTHER_LLAMA ",\"tie_word_embeddings\":true", false},
+        {OTHER_LLAMA, OTHER_LLAMA ",\"num_key_value_heads\":3", false},
+        {OTHER_LLAMA, OTHER_LLAMA ",\"head_dim\":10", false},
+#define GEMMA "\"model_type\":\"gemma\"," SIZES
+        {GEMMA ",\"hidden_act\":\"gelu\"", GEMMA ",\"hidden_act\":\"gelu_pytorch_tanh\"", true},
+        {GEMMA ",\"hidden_act\":\"gelu\",\"hidden_activation\":null", GEMMA ",\"hidden_act\":\"silu\",\"hidden_activation\":\"gelu_pytorch_tanh\"",
+         true},
+        {GEMMA, GEMMA ",\"hidden_activation\":\"silu\"", false},
+        {GEMMA, GEMMA ",\"tie_word_embeddings\":true", true},
+        {GPT2 ",\"n_inner\":null", GPT2 ",\"n_inner\":32,\"tie_word_embeddings\":true,\"activation_function\":\"gelu_new\"", true},
+        {GPT2, GPT2 ",\"n_inner\":31", false},
+#define QWEN2 "\"model_type\":\"qwen2\"," SIZES ",\"sliding_window\":5"
+        {QWEN2, QWEN2 ",\"use_sliding_window\":false,\"max_window_layers\":0", true},
+        {QWEN2, QWEN2 ",\"use_sliding_window\":true,\"max_window_layers\":3", true},
+        {QWEN2, QWEN2 ",\"use_sliding_window\":true,\"max_window_layers\":0", false},
+        {QWEN2 ",\"use_sliding_window\":true,\"max_window_layers\":0",
+         QWEN2 ",\"use_sliding_window\":true,\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"sliding_attention\"]", true},
+        {QWEN2,
+         QWEN2 ",\"use_sliding_window\":true,\"layer_types\":[\"full_attention\",\"full_attention\",\"full_attention\"]", true},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        const dn_spec one = spec_of(pairs[i].keys), other = spec_of(pairs[i].others);
+        if ((memcmp(&one, &other, sizeof one) == 0) != pairs[i].same)
+            fail_msg("%s\nand %s\nshould %s the same", pairs[i].keys, pairs[i].others, pairs[i].same ? "say" : "not say");
     }
 }
 
@@ -265,6 +354,7 @@ TESTS(formats)
         cmocka_unit_test(an_index_names_files_of_its_folder_that_hold_what_it_lists),
         cmocka_unit_test(numbers_of_sixteen_bits_round_to_nearest),
         cmocka_unit_test(what_is_not_held_is_refused_by_its_key),
+        cmocka_unit_test(old_keys_and_new_ones_say_the_same),
         cmocka_unit_test(llm_c_s_versions_are_told_apart_by_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
