@@ -8,7 +8,8 @@ and exports; where transformers, xllamacpp (llama.cpp), tokenizers, tiktoken or 
 In each of nine rounds every program has its turn, at each measurement, so that what else the machine does meets all of them alike;
 cells are medians (quartiles). The bound is what the same threads read of memory in the same process, right after (--stats).
 
-TEXT (8 MB of it are used) and TOKENIZERs, GPT-2's tokenizer.json (which llama.cpp needs, too) and one of SentencePiece, are those at hand.
+TEXT (8 MB of it are used) and TOKENIZERs, GPT-2's tokenizer.json and one of SentencePiece, are those at hand. Without GPT-2's llama.cpp,
+which opens no model of more than 256 tokens without a vocabulary, has no cells of that model.
 Ten minutes or so on two cores, of which `train` takes half.
 """
 import json
@@ -145,10 +146,14 @@ def decode(given, ours, theirs):
         f'gpt2, 124 M parameters, {TOKENS} tokens behind {PROMPT}': ('gpt2', 'float32', PROMPT, TOKENS, []),
         'the same, weights in bfloat16': ('gpt2', 'bfloat16', PROMPT, TOKENS, ['--weights', 'bfloat16'])}
     work = {}
+    if 'llama.cpp' in theirs and not given.gpt2:
+        print('llama.cpp: rows of gpt2 are skipped without --gpt2', file=sys.stderr)
     for row, (model, dtype, n_prompt, tokens, options) in rows.items():
         prompt, hf = ids(n_prompt), ours.place / f'{model}.hf.{dtype}' if dtype else model
         work[row, 'dionode'] = lambda a=(hf, ' '.join(map(str, prompt)), tokens, '--ids', *options): ours.generate(*a)
         for who, program in theirs.items() if dtype else ():
+            if who == 'llama.cpp' and model == 'gpt2' and not given.gpt2:
+                continue
             folder = ours.place / f'{model}.gguf.{dtype}' if who == 'llama.cpp' else hf
             work[row, who] = lambda f=program.generate, a=(folder, prompt, tokens): f(*a)
     made = rounds(given.pairs, work)
