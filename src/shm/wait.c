@@ -1,6 +1,7 @@
 #include "shm/wait.h"
 
 #include "base/clock.h"
+#include "base/pause.h"
 #include "shm/control.h"
 
 #include <linux/futex.h>
@@ -23,14 +24,6 @@
 #define SLICE_S        0.02     /* where none are: between signs of life of who sleeps until some time */
 #define LONGEST_STEP_S 0.2      /* between two checks; longer, and this process was not running */
 
-#if defined(__x86_64__)
-#define PAUSE() __builtin_ia32_pause()
-#elif defined(__aarch64__)
-#define PAUSE() __asm__ volatile("yield")
-#else
-#define PAUSE() ((void)0)
-#endif
-
 typedef enum { NOT_YET, REACHED, ABORTED } outcome;
 
 /* The load of *word pairs with the store in dn_wait_post. */
@@ -51,7 +44,7 @@ static outcome spin(const dn_world *world, const _Atomic uint64_t *word, uint64_
     outcome seen = NOT_YET;
     do {
         for (int i = 0; seen == NOT_YET && i < N_PAUSES; i++) {
-            PAUSE();
+            dn_pause();
             seen = poll_word(world, word, want);
         }
         dn_control_poll(world);

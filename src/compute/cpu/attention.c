@@ -8,10 +8,14 @@
  */
 #include "compute/cpu/attention.h"
 
+#include "base/pause.h"
+
 #include <omp.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
+
+enum { N_PAUSES = 1000, NAP_NS = 50000 }; /* some tens of microseconds each */
 
 /* One head of one sequence: where its elements start in q, in k and v, in o, in lse, and how far apart its
  * rows are. */
@@ -151,6 +155,17 @@ typedef struct backward {
     atomic_uint *added; /* [B,NH,blocks]: how many blocks of keys have added to a block of dQ */
 } backward;
 
+/* For the task of the block of keys before: a tile away, as a rule. If not, its thread may need this core: a sleep gives it away and,
+ * unlike sched_yield, does not leave it to a stranger for a time slice. */
+static void wait_for(const atomic_uint *added, unsigned before)
+{
+    for (int i = 0; atomic_load_explicit(added, memory_order_acquire) != before; i++)
+        if (i < N_PAUSES)
+            dn_pause();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+}
+
 static size_t backward_room(size_t hd)
 {
     return 2 * BLOCK * (hd + BLOCK) + 6 * BLOCK * dn_whole_vectors(hd);
@@ -210,8 +225,7 @@ static void backward_block(const backward *g, size_t b, size_t kv, size_t j, dn_
                 dn_tile_product(DN_T, seen, width, rows, p, BLOCK, d_o_rows.x, d_o_rows.ld, true, dv, width);
                 dn_tile_product(DN_T, seen, width, rows, ds, BLOCK, q_rows.x, q_rows.ld, true, dk, width);
                 dn_real *to = width == hd ? g->dq + a.at + at * a.ld : dq; /* where it belongs, if that is whole vectors */
-                while (atomic_load_explicit(added, memory_order_acquire) != before)
-                    sched_yield();
+                wait_for(added, before);
                 dn_tile_product(DN_N, rows, width, seen, ds, BLOCK, k_rows.x, k_rows.ld, to != dq && before > 0, to,
                                 to == dq ? width : a.ld);
                 if (to == dq)
