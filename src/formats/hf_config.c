@@ -157,19 +157,20 @@ static dn_status read_flags(const reader *r, dn_config *c)
     return value ? DN_OK : refuse(r, "attention_bias", value_of(r->json, "attention_bias"), "this model_type has biases here");
 }
 
-/* Whether all layers have a window, or none: `layer_types`, and the older keys of qwen. */
+/* Whether all layers have a window, or none: `layer_types`, or else the older keys of qwen. */
 static dn_status read_window(const reader *r, dn_config *c)
 {
+    enum { ABSENT_WINDOW = 4096, ABSENT_FROM = 28 }; /* what transformers takes where there is no key */
     const json_t *types = value_of(r->json, "layer_types"), *window = value_of(r->json, "sliding_window");
     const char *first = json_string_value(json_array_get(types, 0));
     bool used = r->family->window == DN_HF_WINDOW;
     if (r->family->window == DN_HF_WINDOW_IF_USED) {
         DN_TRY(flag_key(r, "use_sliding_window", false, &used));
-        const json_t *from = value_of(r->json, "max_window_layers");
-        if (used && json_integer_value(from) >= c->n_layer)
-            used = false;
-        else if (used && json_integer_value(from) > 0)
-            return refuse(r, "max_window_layers", from, "layers that differ are not held");
+        const json_t *key = value_of(r->json, "max_window_layers");
+        const json_int_t from = types ? 0 : key ? json_integer_value(key) : ABSENT_FROM;
+        if (used && from > 0 && from < c->n_layer)
+            return refuse(r, "max_window_layers", key, "layers that differ are not held");
+        used = used && from < c->n_layer;
     }
     for (size_t i = 0; i < json_array_size(types); i++) {
         const char *type = json_string_value(json_array_get(types, i));
@@ -179,6 +180,8 @@ static dn_status read_window(const reader *r, dn_config *c)
     }
     if (first && used)
         used = strcmp(first, "sliding_attention") == 0;
+    if (used && !json_object_get(r->json, "sliding_window"))
+        c->attention_window = ABSENT_WINDOW;
     return used && window ? size_key(r, "sliding_window", false, &c->attention_window) : DN_OK;
 }
 

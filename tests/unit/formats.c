@@ -282,11 +282,34 @@ static void old_keys_and_new_ones_say_the_same(void **state)
          QWEN2 ",\"use_sliding_window\":true,\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"sliding_attention\"]", true},
         {QWEN2,
          QWEN2 ",\"use_sliding_window\":true,\"layer_types\":[\"full_attention\",\"full_attention\",\"full_attention\"]", true},
+        {QWEN2, QWEN2 ",\"use_sliding_window\":true", true}, /* from the 28th layer on */
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         const dn_spec one = spec_of(pairs[i].keys), other = spec_of(pairs[i].others);
         if ((memcmp(&one, &other, sizeof one) == 0) != pairs[i].same)
             fail_msg("%s\nand %s\nshould %s the same", pairs[i].keys, pairs[i].others, pairs[i].same ? "say" : "not say");
+    }
+}
+
+/* As transformers takes them: 4096 is its own default. */
+static void windows_are_those_of_transformers(void **state)
+{
+    static const struct {
+        const char *keys;
+        int64_t window;
+    } cases[] = {
+        {"{\"model_type\":\"mistral\"," SIZES "}", 4096},
+        {"{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":null}", 0},
+        {"{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":5}", 5},
+        {"{\"model_type\":\"qwen2\"," SIZES ",\"use_sliding_window\":true,\"max_window_layers\":0}", 4096},
+        {"{\"model_type\":\"qwen3\"," SIZES ",\"sliding_window\":5}", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dn_config config;
+        dn_config_init(&config);
+        expect(dn_hf_parse_config(cases[i].keys, strlen(cases[i].keys), cases[i].keys, &config), DN_OK, NULL);
+        assert_int_equal(config.attention_window, cases[i].window);
     }
 }
 
@@ -355,6 +378,7 @@ TESTS(formats)
         cmocka_unit_test(numbers_of_sixteen_bits_round_to_nearest),
         cmocka_unit_test(what_is_not_held_is_refused_by_its_key),
         cmocka_unit_test(old_keys_and_new_ones_say_the_same),
+        cmocka_unit_test(windows_are_those_of_transformers),
         cmocka_unit_test(llm_c_s_versions_are_told_apart_by_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
