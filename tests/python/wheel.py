@@ -23,6 +23,13 @@ def must(command):
 
 
 @case
+def the_build_is_configured_with_the_package():
+    """Also where nothing builds a wheel."""
+    with tempfile.TemporaryDirectory(prefix="dionode-test-") as folder:
+        must(["meson", "setup", "-Dpython=true", "-Dtests=false", "-Dbench=false", folder, os.path.join(HERE, "..", "..")])
+
+
+@case
 def the_wheel_is_built_installed_and_works():
     need("mesonpy", "pip", "venv")
     if not shutil.which("patchelf"):
