@@ -7,7 +7,8 @@
  *     last     removes the name
  *
  * The lock (flock) belongs to the host's open file and ends with it: a name whose file is not locked is left
- * from a run that died during its start, and is ignored or removed.
+ * from a run that died during its start, and is ignored or removed. A host removes all such names of its user: under
+ * mpirun and srun no other run has the same id, and nobody else would.
  *
  * /dev/shm is writable by all users, and only the owner of a file can remove it. So names end with random
  * digits, the others check all names with the right beginning, and files of other users are ignored.
@@ -33,7 +34,7 @@
 
 typedef struct rendezvous {
     dn_rendezvous call;
-    char beginning[64];         /* of all names of this user and id */
+    char user[24], beginning[64]; /* of all names of this user, and of those with this id */
     char name[DN_SHM_NAME_MAX]; /* of the host's shared-memory object; empty while there is none, or it is
                                    unknown */
     int lock;                   /* the host's descriptor of it; -1: none */
@@ -71,23 +72,31 @@ static dn_status open_own(const char *name, int *descriptor)
     return DN_OK;
 }
 
-/* Called for each file of this user under a name of this rendezvous; true ends the search. */
+/* Whether a file in /dev/shm is named by the beginning, "-", and 16 hexadecimal digits; any: with an id of its own in between. */
+static bool named(const char *file, const char *beginning, bool any)
+{
+    const size_t n = strlen(beginning), length = strlen(file);
+    const char *digits = file + length - 16;
+    return length > n + 16 && strncmp(file, beginning, n) == 0 && file[n] == '-' && digits[-1] == '-' &&
+           strspn(digits, "0123456789abcdef") == 16 && (any || digits == file + n + 1);
+}
+
+/* Called for each file of this user under a name of this rendezvous, or of any; true ends the search. */
 typedef bool visitor(rendezvous *m, const char *name, int descriptor, void *context);
 
-static dn_status visit_names(rendezvous *m, visitor *visit, void *context)
+static dn_status visit_names(rendezvous *m, bool any, visitor *visit, void *context)
 {
     DIR *folder = opendir("/dev/shm");
     if (!folder)
         return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot read /dev/shm");
     dn_status status = DN_OK;
     bool found = false;
-    size_t n = strlen(m->beginning) - 1; /* without its "/" */
+    const char *beginning = (any ? m->user : m->beginning) + 1; /* without its "/" */
     for (struct dirent *entry; status == DN_OK && !found && (entry = readdir(folder));) {
-        const char *file = entry->d_name; /* the beginning, "-", 16 hexadecimal digits */
+        const char *file = entry->d_name;
         char name[DN_SHM_NAME_MAX];
         int descriptor = -1;
-        if (strncmp(file, m->beginning + 1, n) != 0 || file[n] != '-' || strlen(file + n + 1) != 16 ||
-            strspn(file + n + 1, "0123456789abcdef") != 16)
+        if (!named(file, beginning, any))
             continue;
         snprintf(name, sizeof name, "/%.*s", (int)sizeof name - 2, file);
         status = open_own(name, &descriptor);
@@ -133,7 +142,6 @@ static dn_status await_all(const rendezvous *m, const dn_world *world)
         if (dn_clock_s() >= m->end_s) {
             char absent[128] = "";
             size_t used = 0;
-            shm_unlink(m->name);
             for (int rank = 0; rank < m->call.n_ranks && used < sizeof absent; rank++)
                 if (dn_world_pid(world, rank) == 0)
                     used += (size_t)snprintf(absent + used, sizeof absent - used, " %d", rank);
@@ -169,6 +177,15 @@ static dn_status fail_name(const rendezvous *m, const char *what)
                          m->name);
 }
 
+/* Removes it if no process holds it. */
+static bool remove_dead(rendezvous *m, const char *name, int descriptor, void *context)
+{
+    (void)m, (void)context;
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0)
+        shm_unlink(name);
+    return false;
+}
+
 /* Creates and locks a name. A host looks for others after it has created its name, so of two hosts at least
  * one sees the other; one that does removes its own and retries after a delay that differs between processes.
  * Another host may have removed the file before it was locked. other: as for find_other. */
@@ -180,7 +197,7 @@ static dn_status try_name(rendezvous *m, char *other)
         return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot create shared memory '%s'", m->name);
     if (flock(m->lock, LOCK_EX) != 0) /* others hold it only while they check it */
         return fail_name(m, "cannot lock");
-    dn_status status = visit_names(m, find_other, other);
+    dn_status status = visit_names(m, false, find_other, other);
     if (status == DN_OK && !*other && fstat(m->lock, &info) == 0 && info.st_nlink > 0)
         return DN_OK;
     shm_unlink(m->name);
@@ -192,9 +209,10 @@ static dn_status try_name(rendezvous *m, char *other)
 
 static dn_status create_name(rendezvous *m)
 {
+    DN_TRY(visit_names(m, true, remove_dead, NULL));
     for (;;) {
         char other[DN_SHM_NAME_MAX] = "";
-        DN_TRY(visit_names(m, find_other, other));
+        DN_TRY(visit_names(m, false, find_other, other));
         if (!*other)
             DN_TRY(try_name(m, other));
         if (m->lock >= 0)
@@ -264,7 +282,7 @@ static dn_status open_published(rendezvous *m, int *descriptor, address_record *
 {
     *descriptor = -1;
     *post = (address_record){0};
-    DN_TRY(visit_names(m, read_address, post));
+    DN_TRY(visit_names(m, false, read_address, post));
     if (post->magic != DN_CONTROL_MAGIC)
         return DN_OK;
     char path[64];
@@ -330,12 +348,15 @@ static dn_status find_world(rendezvous *m, dn_world **out)
 dn_status dn_world_rendezvous(const dn_rendezvous *call, dn_world **out)
 {
     rendezvous m = {.call = *call, .lock = -1, .end_s = dn_clock_s() + call->deadline_s};
-    snprintf(m.beginning, sizeof m.beginning, "/dionode-%u-%s", (unsigned)geteuid(), call->id);
+    snprintf(m.user, sizeof m.user, "/dionode-%u", (unsigned)geteuid());
+    snprintf(m.beginning, sizeof m.beginning, "%s-%s", m.user, call->id);
     dn_status status = call->host ? host_world(&m, out) : find_world(&m, out);
     if (status == DN_OK) {
         status = await_all(&m, *out);
-        if (status != DN_OK)
+        if (status != DN_OK) {
+            shm_unlink(m.name);
             dn_world_destroy(out);
+        }
     }
     if (m.lock >= 0)
         close(m.lock);

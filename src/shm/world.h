@@ -73,7 +73,8 @@ typedef struct dn_rendezvous {
  * segment, /proc/PID/fd/N of the host, from which the others open it: so the segment is created as by
  * dn_world_create, and may be anonymous where /dev/shm is small. (A socket could pass the descriptor, too,
  * but the host would have to serve every process, and the same user may open it anyway.) A file left by a run
- * that died during its start is recognized by its lock, which died with the run, and removed.
+ * that died during its start is recognized by its lock, which died with the run, and removed by the host of the next,
+ * whichever id that has.
  *
  * Errors: DN_ERR_TIMEOUT, naming the ranks that did not arrive within the deadline; DN_ERR_CONFIG if the
  * processes disagree on the number of ranks, or two claim the same rank; DN_ERR_MEMORY as dn_world_create;
