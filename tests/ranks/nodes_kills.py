@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from nodes import Job, left_of, same_losses, started, train  # noqa: E402
+from nodes import Job, left_of, number_of, same_losses, started, train  # noqa: E402
 from runs import FULL, Place, Skip, case, expect, run, tap  # noqa: E402
 
 EXACT = os.environ["DIONODE_F64"]
@@ -54,7 +54,7 @@ def a_killed_rank_or_node_ends_the_run_on_all_nodes_and_leaves_nothing():
 def ranks_that_are_killed_while_they_start_end_the_run_too():
     if not FULL:
         raise Skip("in the long tier")
-    draw = random.Random(21)
+    draw, numbers = random.Random(21), []
     for _ in range(40):
         with Place() as place:
             job = Job(place, (2, 2), dp_size=4)
@@ -63,11 +63,18 @@ def ranks_that_are_killed_while_they_start_end_the_run_too():
                 ranks = job.ranks()
                 if not ranks:  # none yet
                     continue
+                with contextlib.suppress(OSError, KeyError):  # not yet executed
+                    numbers.append(number_of(ranks[0]))
                 os.kill(draw.choice(ranks), signal.SIGKILL)
                 status = job.ends()
                 expect(status != 0, f"exit status 0: {job.told()}")
             finally:
                 job.kill()
+    with Place() as place:  # who is killed with a name for the others leaves it to the next run
+        done = train(place, (1, 1), dp_size=2, num_iterations=1)
+        expect(done.returncode == 0, done.stderr)
+    left = [name for number in numbers for name in left_of(number) if name.startswith("dionode-")]
+    expect(not left, f"/dev/shm has {left} of jobs that have ended")
 
 
 @case
