@@ -186,9 +186,9 @@ const dn_kernels *const *dn_kernels_available(void);
 /** Whether it is that of the selected device. */
 bool dn_kernels_are_the_devices(const dn_kernels *kernels);
 
-/** The backends of mixed precision, which are those of dn_kernels_available but for gemm_layer: the device's, "cpu-amx" and "cpu-bf16"
- * if this processor multiplies bfloat16 so, then "emulated", which every processor can run, and for tests "emulated-avx2" and
- * "emulated-base", the same with slower instructions, and in float "emulated-amx"; NULL-terminated. */
+/** The backends of mixed precision, which are those of dn_kernels_available but for gemm_layer and, on tiles, attention: the
+ * device's, "cpu-amx" and "cpu-bf16" if this processor multiplies bfloat16 so, then "emulated", which every processor can run, and for
+ * tests "emulated-avx2" and "emulated-base", the same with slower instructions, and in float "emulated-amx"; NULL-terminated. */
 const dn_kernels *const *dn_kernels_mixed(void);
 
 /** Precisions of layers' products by name (key `precision`). */

@@ -1,6 +1,8 @@
 /* Attention in mixed precision, by every backend of it, against the textbook, with the bounds that rounding to bfloat16 has. */
 #include "support.h"
 
+#include "support/full.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,7 +133,24 @@ static const dn_attention_shape attentions[] = {
     {.B = 1, .T = 150, .NH = 3, .NKV = 3, .hd = 64, .ld = 192, .window = 1},
     {.B = 1, .T = 70, .NH = 1, .NKV = 1, .hd = 128, .ld = 130},
     {.B = 1, .T = 40, .NH = 1, .NKV = 1, .hd = 130, .ld = 130},
+    {.B = 1, .T = 3, .NH = 0, .NKV = 0, .hd = 16, .ld = 16}, /* of a worker without heads */
+    {.B = 1, .T = 257, .NH = 2, .NKV = 1, .hd = 96, .ld = 200, .window = 100},
+    {.B = 1, .T = 200, .NH = 3, .NKV = 1, .hd = 32, .ld = 100, .window = 64},
 };
+
+/* 3 threads leave these bits, too, in the long run 1 and 8 as well. */
+static void expect_bits(const char *backend, const trial *t, operation run, const dn_attention_shape *x, dn_real *const *bits)
+{
+    static const int threads[] = {3, 1, 8};
+    for (size_t k = 0; k < (full_run() ? 3 : looks_at_memory_alone() ? 0 : 1); k++) {
+        dn_real *got[MAX_ARRAYS];
+        double host[MAX_HOST];
+        run_backend(backend, threads[k], t, run, x, got, host);
+        for (size_t a = O; a < N_ATTENTION; a++)
+            assert_memory_equal(got[a], bits[a], t->arrays[a].n * sizeof(dn_real));
+        free_results(t, got);
+    }
+}
 
 /* Of a backend, what it leaves by `run`. */
 static void expect_textbook(const char *backend, const dn_attention_shape *x, operation run)
@@ -156,6 +175,7 @@ static void expect_textbook(const char *backend, const dn_attention_shape *x, op
                 fail_msg("%s, T %zu, hd %zu, %s, array %zu: element %zu is %.9g, not %.9g, which it may be off by %.3g", backend, x->T,
                          x->hd, narrow ? "narrow" : "real", a, j, (double)got[a][j], right[a].is[j], right[a].off[j]);
         }
+    expect_bits(backend, &t, run, x, got);
     free_results(&t, got);
     for (size_t a = O; a < N_ATTENTION; a++)
         free(right[a].is), free(right[a].off);
@@ -178,11 +198,37 @@ static void activations_in_bfloat16_are_rounded_once_more(void **state)
                 expect_textbook((*backend)->name, &attentions[i], run_narrow);
 }
 
+static void run_of_a_cache(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const dn_attention_shape *x = context;
+    s->kernels->attention_forward(s, b[2], b[3], b[0], b[1], dn_at(b[1], x->NKV * x->room * x->hd), x);
+}
+
+static void of_a_cache_it_is_in_float(void **state)
+{
+    const dn_attention_shape x = {.B = 2, .T = 5, .NH = 4, .NKV = 2, .hd = 32, .ld = 128, .first = 70, .room = 80};
+    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next_backend(backend)) {
+        trial t = {.arrays = {random_array(x.B * x.T * x.ld, 1, 1), random_array(2 * x.B * x.NKV * x.room * x.hd, 2, 1),
+                              nan_array(x.B * x.T * x.NH * x.hd), nan_array(x.B * x.T * x.NH)},
+                   .n_arrays = 4};
+        dn_real *plain[MAX_ARRAYS], *got[MAX_ARRAYS];
+        double host[MAX_HOST];
+        run_backend((*backend)->plain, 2, &t, run_of_a_cache, &x, plain, host);
+        run_backend((*backend)->name, 2, &t, run_of_a_cache, &x, got, host);
+        for (size_t a = 0; a < t.n_arrays; a++)
+            assert_memory_equal(got[a], plain[a], t.arrays[a].n * sizeof(dn_real));
+        free_results(&t, plain);
+        free_results(&t, got);
+        free_trial(&t);
+    }
+}
+
 TESTS(mixed_attention)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_is_the_textbook_s_up_to_rounding_p_and_ds),
         cmocka_unit_test(activations_in_bfloat16_are_rounded_once_more),
+        cmocka_unit_test(of_a_cache_it_is_in_float),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

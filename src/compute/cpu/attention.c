@@ -8,62 +8,8 @@
  */
 #include "compute/cpu/attention.h"
 
-#include "base/pause.h"
-
 #include <omp.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <time.h>
-
-enum { N_PAUSES = 1000, NAP_NS = 50000 }; /* some tens of microseconds each */
-
-/* One head of one sequence: where its elements start in q, in k and v, in o, in lse, and how far apart its
- * rows are. */
-typedef struct head {
-    size_t at, at_kv, at_o, at_lse, ld, ld_kv, ldo;
-} head;
-
-static head head_of(const dn_attention_shape *x, size_t b, size_t h)
-{
-    size_t row = b * x->T * x->ld, kv = h / (x->NH / x->NKV);
-    return (head){.at = row + h * x->hd,
-                  .at_kv = x->room ? (2 * b * x->NKV + kv) * x->room * x->hd : row + kv * x->hd,
-                  .at_o = (b * x->T * x->NH + h) * x->hd,
-                  .at_lse = (b * x->NH + h) * x->T,
-                  .ld = x->ld,
-                  .ld_kv = x->room ? x->hd : x->ld,
-                  .ldo = x->NH * x->hd};
-}
-
-/* The first key that the query at this position sees. */
-static size_t first_key(const dn_attention_shape *x, size_t position)
-{
-    return x->window > 0 && position >= x->window ? position + 1 - x->window : 0;
-}
-
-/* Asks memory for a tile: rows of a head are shorter and further apart than what processors read ahead. */
-static void ask_for(const dn_real *x, size_t ld, size_t rows, size_t hd)
-{
-    for (size_t i = 0; i < rows; i++)
-        for (size_t c = 0; c < hd; c += 64 / sizeof *x)
-            __builtin_prefetch(x + i * ld + c, 0, 2);
-}
-
-/* The next task, if any is left. */
-static bool take(atomic_size_t *taken, size_t heads, size_t parts, size_t n_threads, dn_cpu_task *out)
-{
-    size_t number = atomic_fetch_add(taken, 1);
-    if (number < heads * parts)
-        *out = dn_cpu_task_of(number, heads, parts, n_threads);
-    return number < heads * parts;
-}
-
-/* The scores from number `from` to `end` - 1 of a row are not wanted. */
-static void mask(dn_real *scores, size_t from, size_t end)
-{
-    for (size_t i = from; i < end; i++)
-        scores[i] = -(dn_real)INFINITY;
-}
 
 /* ---- forward: a task is a block of queries against all keys that they see ---- */
 
@@ -77,7 +23,7 @@ static size_t forward_room(size_t hd)
  * Q is transposed. Keys come in tiles of BLOCK; across the diagonal of STRIP, which the strips of queries
  * before them do not see.
  */
-static void forward_block(const dn_attention_shape *x, const head *a, size_t block, dn_real *room, dn_real *o,
+static void forward_block(const dn_attention_shape *x, const one_head *a, size_t block, dn_real *room, dn_real *o,
                           dn_real *lse, const dn_real *q, const dn_real *k, const dn_real *v)
 {
     size_t hd = x->hd, width = dn_whole_vectors(hd), rows = dn_min(x->T - block * BLOCK, BLOCK);
@@ -109,7 +55,7 @@ static void forward_block(const dn_attention_shape *x, const head *a, size_t blo
                 mask(scores, key + x->window - position, lanes);
         }
         for (size_t i = from; i < lanes; i += STRIP)
-            softmax_step(p + i, keys, max + i, sum + i, shrink + i);
+            softmax_step(p + i, keys, 1, max + i, sum + i, shrink + i);
         for (size_t i = from; i < rows && j > begin; i++)
             if (shrink[i] != 1)
                 for (size_t c = 0; c < width; c++)
@@ -138,7 +84,7 @@ void DN_CPU(attention_forward)(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_bu
         return;
 #pragma omp parallel num_threads(s->n_threads)
     for (dn_cpu_task t; take(&taken, heads, blocks, n_threads, &t);) { /* the longest first */
-        head a = head_of(shape, t.head / shape->NH, t.head % shape->NH);
+        one_head a = head_of(shape, t.head / shape->NH, t.head % shape->NH);
         forward_block(shape, &a, blocks - 1 - t.part, rooms + (size_t)omp_get_thread_num() * room,
                       dn_host(o) + a.at_o, dn_host(lse) + a.at_lse, dn_host(q) + a.at, dn_host(k) + a.at_kv,
                       dn_host(v) + a.at_kv);
@@ -154,17 +100,6 @@ typedef struct backward {
     dn_real *d;         /* [B,NH,T]: rowsum(dO * O) */
     atomic_uint *added; /* [B,NH,blocks]: how many blocks of keys have added to a block of dQ */
 } backward;
-
-/* For the task of the block of keys before: a tile away, as a rule. If not, its thread may need this core: a sleep gives it away and,
- * unlike sched_yield, does not leave it to a stranger for a time slice. */
-static void wait_for(const atomic_uint *added, unsigned before)
-{
-    for (int i = 0; atomic_load_explicit(added, memory_order_acquire) != before; i++)
-        if (i < N_PAUSES)
-            dn_pause();
-        else
-            nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
-}
 
 static size_t backward_room(size_t hd)
 {
@@ -190,7 +125,7 @@ static void backward_block(const backward *g, size_t b, size_t kv, size_t j, dn_
     dn_real *kt = room, *vt = kt + hd * BLOCK, *p = vt + hd * BLOCK, *ds = p + BLOCK * BLOCK;
     dn_real *dk = ds + BLOCK * BLOCK, *dv = dk + area, *dq = dv + area, *copies = dq + area;
     dn_real scale = (dn_real)(1 / sqrt((double)hd));
-    head a = head_of(x, b, kv * readers);
+    one_head a = head_of(x, b, kv * readers);
     size_t at_kv = a.at_kv + first * a.ld;
     ask_for(g->k + at_kv, a.ld, keys, hd);
     ask_for(g->v + at_kv, a.ld, keys, hd);
@@ -221,11 +156,11 @@ static void backward_block(const backward *g, size_t b, size_t kv, size_t j, dn_
                     mask(p + row * BLOCK, at + row + 1 - first, lanes);
                     mask(p + row * BLOCK, 0, dn_min(dn_max(first_key(x, at + row), first) - first, lanes));
                 }
-                score_gradient(p, ds, g->lse + a.at_lse + at, g->d + a.at_lse + at, scale, rows, lanes);
+                score_gradient(p, ds, 1, g->lse + a.at_lse + at, g->d + a.at_lse + at, scale, rows, lanes);
                 dn_tile_product(DN_T, seen, width, rows, p, BLOCK, d_o_rows.x, d_o_rows.ld, true, dv, width);
                 dn_tile_product(DN_T, seen, width, rows, ds, BLOCK, q_rows.x, q_rows.ld, true, dk, width);
                 dn_real *to = width == hd ? g->dq + a.at + at * a.ld : dq; /* where it belongs, if that is whole vectors */
-                wait_for(added, before);
+                await_turn(added, before);
                 dn_tile_product(DN_N, rows, width, seen, ds, BLOCK, k_rows.x, k_rows.ld, to != dq && before > 0, to,
                                 to == dq ? width : a.ld);
                 if (to == dq)

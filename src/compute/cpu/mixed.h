@@ -2,10 +2,7 @@
 #ifndef COMPUTE_CPU_MIXED_H
 #define COMPUTE_CPU_MIXED_H
 
-#include "compute/cpu/bf16.h"
-#include "compute/cpu/simd.h"
-
-#define INLINE static inline __attribute__((always_inline))
+#include "compute/cpu/pairs.h"
 
 /* Of a block pairs of k, rows and columns: 384 numbers' pairs of a panel with 12 rows of A, or 32 in tiles, lie in the first
  * cache, both blocks in the second. */
@@ -20,5 +17,10 @@ typedef struct part {
     dn_real *c;
     size_t ldc;
 } part;
+
+#ifdef DN_TILES
+/** Attention of this table, too, is in mixed precision, but of caches, which stays plain's. */
+void DN_CPU(mix_attention)(const dn_kernels *plain, dn_kernels *mixed);
+#endif
 
 #endif

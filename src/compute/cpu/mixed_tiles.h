@@ -35,17 +35,7 @@ static void multiply_block(const part *x, size_t i, size_t rows)
         memset(edge, 0, sizeof edge);
     for (size_t r = 0; r < rows && !whole && x->add; r++)
         memcpy(edge + r * WIDE, c + r * x->ldc, x->columns * sizeof *c);
-    if (x->add) {
-        load_tile(0, to, ld);
-        load_tile(1, to + TILE, ld);
-        load_tile(2, to + TILE * ld, ld);
-        load_tile(3, to + TILE * ld + TILE, ld);
-    } else {
-        clear_tile(0);
-        clear_tile(1);
-        clear_tile(2);
-        clear_tile(3);
-    }
+    begin_sums(x->add, to, ld);
     for (size_t l = 0; l < x->pairs; l += TILE) {
         ask_for(next, x->ldc, HIGH * l / x->pairs, HIGH * (l + TILE) / x->pairs);
         load_tile(4, a + l * TILE, TILE);
@@ -57,10 +47,7 @@ static void multiply_block(const part *x, size_t i, size_t rows)
         add_product(2, 5, 6);
         add_product(3, 5, 7);
     }
-    store_tile(0, to, ld);
-    store_tile(1, to + TILE, ld);
-    store_tile(2, to + TILE * ld, ld);
-    store_tile(3, to + TILE * ld + TILE, ld);
+    end_sums(to, ld);
     for (size_t r = 0; r < rows && !whole; r++)
         memcpy(c + r * x->ldc, edge + r * WIDE, x->columns * sizeof *c);
 }

@@ -77,7 +77,7 @@ static void forward_block(const queries *x, dn_real *room, dn_real *o, dn_real *
         factor values = whole_vectors(copy, pv + j * ld, ld, keys, hd);
         dn_tile_product(DN_N, keys, lanes, hd, pk + j * ld, ld, qt, BLOCK, false, p, BLOCK);
         for (size_t i = 0; i < lanes; i += STRIP)
-            softmax_step(p + i, keys, max + i, sum + i, shrink + i);
+            softmax_step(p + i, keys, 1, max + i, sum + i, shrink + i);
         for (size_t i = 0; i < x->n; i++)
             for (size_t c = 0; c < width; c++)
                 out[i * width + c] *= shrink[i];
@@ -144,7 +144,7 @@ static void add_keys(const backward *g, const queries *all, size_t j, size_t key
         factor d_o_rows = whole_vectors(copies + 2 * area, d_o, ld_o(&x), x.n, hd);
         dn_tile_product(DN_N, x.n, lanes, hd, q, shape->ld, kt, BLOCK, false, p, BLOCK);
         dn_tile_product(DN_N, x.n, lanes, hd, d_o, ld_o(&x), vt, BLOCK, false, ds, BLOCK);
-        score_gradient(p, ds, lse, d, scale, x.n, lanes);
+        score_gradient(p, ds, 1, lse, d, scale, x.n, lanes);
         dn_tile_product(DN_T, keys, width, x.n, p, BLOCK, d_o_rows.x, d_o_rows.ld, true, dv, width);
         dn_tile_product(DN_T, keys, width, x.n, ds, BLOCK, q_rows.x, q_rows.ld, true, dk, width);
         dn_tile_product(DN_N, x.n, width, keys, ds, BLOCK, k_rows.x, k_rows.ld, false, dq, width);

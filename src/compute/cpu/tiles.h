@@ -9,6 +9,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -108,5 +109,29 @@ static inline void add_product(int c, int a, int b)
     }
 }
 #endif
+
+/** Tiles 0 to 3 become C, 32 rows by 32 columns that lie ld apart, or 0. */
+static inline __attribute__((always_inline)) void begin_sums(bool add, const float *c, size_t ld)
+{
+    if (add) {
+        load_tile(0, c, ld);
+        load_tile(1, c + TILE, ld);
+        load_tile(2, c + TILE * ld, ld);
+        load_tile(3, c + TILE * ld + TILE, ld);
+    } else {
+        clear_tile(0);
+        clear_tile(1);
+        clear_tile(2);
+        clear_tile(3);
+    }
+}
+
+static inline __attribute__((always_inline)) void end_sums(float *c, size_t ld)
+{
+    store_tile(0, c, ld);
+    store_tile(1, c + TILE, ld);
+    store_tile(2, c + TILE * ld, ld);
+    store_tile(3, c + TILE * ld + TILE, ld);
+}
 
 #endif
