@@ -4,7 +4,7 @@ import random
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import Place, case, expect, run, tap, write_shard  # noqa: E402
+from runs import Place, case, expect, mixed_precision, run, tap, write_shard  # noqa: E402
 
 SEEDS = 1, 2, 3, 4
 STEPS, SECTIONS, LIMIT_S = 2000, 8, 600
@@ -41,7 +41,7 @@ def two_thousand_steps_learn_alike():
     with Place() as place:
         write_shard(place.file("data/train_000000.bin"), chain(600000, 1))
         plain = [sections(place, f"float{seed}", seed=seed, **keys) for seed in SEEDS]
-        mixed = [sections(place, f"mixed{seed}", seed=seed, precision="emulated", **keys) for seed in SEEDS]
+        mixed = [sections(place, f"mixed{seed}", seed=seed, precision=mixed_precision(), **keys) for seed in SEEDS]
         expect(all(run[-1] < run[0] - 0.5 for run in plain), f"nothing was learned: {plain}")
         for i in range(SECTIONS):
             of_float, of_mixed = [run[i] for run in plain], [run[i] for run in mixed]

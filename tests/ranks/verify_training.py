@@ -9,7 +9,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, PROGRAM, alive, assignments, case, children, choices, expect, lossless, of_clients, of_replicas, rules, run, tap  # noqa: E402
+from runs import FULL, PROGRAM, alive, assignments, case, children, choices, expect, lossless, mixed_precision, of_clients, of_replicas, rules, run, tap  # noqa: E402
 
 CONFIG = os.environ["CONFIG"]
 # Every mesh of eight ranks in the long run, of four in the short one, where settings are tried on one that has all axes.
@@ -234,6 +234,8 @@ def mixed_precision_holds_to_the_last_bit_of_double_on_every_mesh():
         if TIGHT[1] == "double":
             expect_within_tolerance(report, f"mixed, {mesh}")
         verified("--precision", "float", *where, *mesh, ranks=8)
+        verified("--precision", "float", "--steps", "5", f"precision={mixed_precision()}", *mesh, ranks=8)
+    verified("--precision", "float", "--steps", "1", f"precision={mixed_precision()}", "--mesh", "tp=4")  # not all have a head
 
 
 @case

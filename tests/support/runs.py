@@ -152,6 +152,12 @@ def rules(program=None):
     return [name for name in choices("optimizer", program) if not re.search(rf"\b{name} = \w", line)]
 
 
+def mixed_precision():
+    """`mixed` where this processor has it, else what computes it anywhere."""
+    with open("/proc/cpuinfo") as file:
+        return "mixed" if "avx512_bf16" in file.read() else "emulated"
+
+
 def tensors(blob):
     """Header and data bytes by name of a safetensors file."""
     n = struct.unpack("<Q", blob[:8])[0]
