@@ -74,6 +74,19 @@ def a_full_model_goes_on_from_its_last_half():
 
 
 @case
+def a_channel_between_stages_is_in_the_model_that_generates():
+    """Weights of a run without one, in runs that take no step of any size: with a channel they are another function."""
+    with Place() as place:
+        stages = {"dp_size": 1, "pp_size": 2, "np": 2}
+        ids = {"dense": samples(trained(place, "dense", **stages), "Hello", "--tokens", 40, "--temperature", 0)[0]["ids"]}
+        for quantile in (0, 0.9):
+            folder = trained(place, f"run-{quantile}", init_from=place.file("dense"), num_iterations=1, optimizer="adamw", lr=1e-30,
+                             channel="threshold", channel_quantile=quantile, **stages)
+            ids[quantile] = samples(folder, "Hello", "--tokens", 40, "--temperature", 0)[0]["ids"]
+        expect(ids[0] == ids["dense"] and ids[0.9] != ids["dense"], f"{ids}")
+
+
+@case
 def weights_that_came_as_bfloat16_are_read_so_exactly():
     with Place() as place:
         folder = trained(place, architecture="llama")
