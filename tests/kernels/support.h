@@ -43,10 +43,10 @@ typedef struct trial {
     bool same_bits;        /* 1 and 2 threads must agree bit by bit */
 } trial;
 
-/* Runs on all columns (next_backend), over 1 and 2 threads; asserts. Frees the trial's arrays. */
+/* Runs on the reference, and on all other columns (next_backend) over 1 and 2 threads; asserts. Frees the trial's arrays. */
 void compare_columns(trial *t, operation run, const void *context);
 
-/* Runs on each column, over 3 threads, in the long run over 2 and several times over 8, too: all must leave the bits that one thread
+/* Runs on each column but the reference, which has none, over 3 threads, in the long run over 2 and several times over 8, too: all must leave the bits that one thread
  * leaves. */
 void compare_threads(const trial *t, operation run, const void *context);
 
