@@ -1,11 +1,11 @@
 /*
  * A program for launchers of every kind: joins and meets the others step after step.
  *
- *     joiner STEPS [DEATHS [DEADLINE]]
+ *     joiner STEPS [DEATHS [DEADLINE [HEAP]]]
  *
  * Writes "ready RANK PID" after the first meeting and "out RANK STATUS" at the end. STEPS 0: until it is
  * asked to stop. In the first DEATHS lives of the run (DIONODE_RESTART) rank 1 kills itself in step 3.
- * DEADLINE: 2 s.
+ * DEADLINE: 2 s. HEAP: 65,536 bytes.
  */
 #include "dionode/comm.h"
 
@@ -46,7 +46,7 @@ int main(int argc, char **argv)
     dn_log_set(print_notice, NULL);
     const char *life = getenv("DIONODE_RESTART");
     bool dies = argc > 2 && (life ? atoi(life) : 0) < atoi(argv[2]);
-    dn_status status = dn_comm_join(1 << 16, argc > 3 ? atof(argv[3]) : 2, &comm);
+    dn_status status = dn_comm_join(argc > 4 ? (size_t)atol(argv[4]) : 1 << 16, argc > 3 ? atof(argv[3]) : 2, &comm);
     if (status == DN_OK) {
         status = meet(comm, argc > 1 ? atol(argv[1]) : 0, dies);
         printf("out %d %d\n", dn_comm_rank(comm), status);

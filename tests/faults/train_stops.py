@@ -112,19 +112,6 @@ def a_stop_in_mid_step_drops_the_step_and_saves_the_one_before():
 
 
 @case
-def a_stop_while_weights_are_drawn_is_heard_before_they_are():
-    with Place() as place:
-        large = dict(model_dim=1024, n_layer=6, n_head=8, device_batch_size=1, timeout_s=60)  # 75 M numbers
-        process = place.start(np=2, **large)
-        wait_for_phase(process, "initializing")
-        process.send_signal(signal.SIGTERM)
-        done = finish(process)
-        expect(done.returncode == 128 + signal.SIGTERM, f"{done.returncode}: {done.stderr}")
-        expect("stopped while initializing" in done.stderr, done.stderr)
-        expect(not checkpoints(place), f"{checkpoints(place)}")
-
-
-@case
 def a_list_of_clients_that_is_drawn_up_again_for_longer_than_a_deadline_is_no_hang():
     with Place() as place:
         clients = dict(strategy="teasq", clients=8, client_fraction=0.5, cache_fraction=0.01, optimizer="adamw", batch_size=1,
