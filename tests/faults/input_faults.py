@@ -89,6 +89,19 @@ def a_variable_that_is_not_set_is_not_the_default():
 
 
 @case
+def more_workers_than_processors_are_told_of_once():
+    def told(command, n):
+        done = run(command, errors="replace", preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}))
+        lines = [line for line in done.stderr.splitlines() if f"{n} workers share 1 processor and will run in turn" in line]
+        expect(done.returncode == 0 and len(lines) == 1, f"{command[1:]}: {done.returncode}: {done.stderr}")
+
+    with Place() as place:
+        told(place.command(4, num_iterations=1), 4)
+        told([PROGRAM, "generate", place.file("run"), "a", "--np", "2", "--tokens", "2"], 2)
+        told([PROGRAM, "launch", "-n", "3", "true"], 3)
+
+
+@case
 def more_shards_than_descriptors_are_trained_on():
     with Place() as place:
         for i in range(300):
