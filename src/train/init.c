@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/key.h"
+#include "base/size.h"
 #include "checkpoint/checkpoint.h"
 #include "formats/hf.h"
 #include "nn/adapter.h"
@@ -159,22 +160,38 @@ static dn_status read_checkpoint(const void *file, const dn_instance *instance, 
     return dn_checkpoint_block(file, param->tensor.name, param->tensor.rows, param->tensor.cols, &param->block, to);
 }
 
+/* A file is read when its numbers are: from a slow disk a large parameter takes long. So a piece at a time, in whole rows; a sign
+ * of life follows each. */
+enum { PIECE = 1 << 16 };
+
+static dn_status load_in_pieces(const dn_instance *instance, const void *file, read_fn *read, const dn_param *param, dn_real *piece,
+                                dn_status (*tick)(void *), void *context)
+{
+    const dn_block *whole = &param->block;
+    const size_t most = dn_max(PIECE / dn_max(whole->cols, 1), 1);
+    dn_param part = *param;
+    bool found = true;
+    for (size_t row = 0; row < whole->rows && found; row += part.block.rows) {
+        part.block.row0 = whole->row0 + row;
+        part.block.rows = dn_min(most, whole->rows - row);
+        DN_TRY(read(file, instance, &part, piece, &found));
+        if (found)
+            dn_upload(instance->stream, dn_at(param->weight, row * whole->cols), piece, part.block.rows * whole->cols);
+        DN_TRY(dn_stream_sync(instance->stream)); /* the piece is overwritten next */
+        DN_TRY(tick(context));
+    }
+    return DN_OK;
+}
+
 static dn_status load(const dn_instance *instance, const void *file, read_fn *read, dn_status (*tick)(void *), void *context)
 {
     for (size_t i = 0; i < instance->plan->n_params; i++) {
         const dn_param *param = &instance->params[i];
-        size_t n = dn_param_size(param);
-        dn_real *block = calloc(n + 1, sizeof *block);
-        bool found = false;
-        dn_status status = block ? read(file, instance, param, block, &found)
+        dn_real *piece = malloc(dn_max(PIECE, param->block.cols) * sizeof *piece);
+        dn_status status = piece ? load_in_pieces(instance, file, read, param, piece, tick, context)
                                  : dn_fail(DN_ERR_MEMORY, "no memory to read %s", param->tensor.name);
-        if (status == DN_OK && found) {
-            dn_upload(instance->stream, param->weight, block, n);
-            status = dn_stream_sync(instance->stream);
-        }
-        free(block);
+        free(piece);
         DN_TRY(status);
-        DN_TRY(tick(context));
     }
     return DN_OK;
 }

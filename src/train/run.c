@@ -32,7 +32,7 @@ void dn_run_enter(dn_run *run, const char *phase)
     dn_run_tick(run);
 }
 
-/* False once a stop is requested while memory is zeroed and weights are drawn: each rank skips the rest when
+/* False once a stop is requested while memory is zeroed and weights are drawn or read: each rank skips the rest when
  * it sees the request, and they agree on the stop afterwards. */
 static bool is_wanted(void *context)
 {
@@ -41,10 +41,9 @@ static bool is_wanted(void *context)
     return !dn_comm_stop_requested(run->comm);
 }
 
-static dn_status tick_file(void *context)
+static dn_status read_on(void *context)
 {
-    dn_run_tick(context);
-    return DN_OK;
+    return is_wanted(context) ? DN_OK : DN_RUN_DROPPED;
 }
 
 /* Those of init_from, unless the run goes on from a checkpoint of its own. */
@@ -62,7 +61,8 @@ static dn_status load_first_weights(dn_run *run)
     if (!config->lora_rank && config->lr > MODEST * dn_init_lr(config))
         dn_log(DN_LOG_WARNING, "lr %g suits weights from scratch and can ruin trained ones: with %s leave it out (%g), or stay below %g",
                config->lr, config->optimizer, dn_init_lr(config), MODEST * dn_init_lr(config));
-    return dn_init_load(&run->instance, tick_file, run);
+    dn_status status = dn_init_load(&run->instance, read_on, run);
+    return status == DN_RUN_DROPPED ? DN_OK : status;
 }
 
 /* Opens the files of a loader. Errors: fewer tokens than one row. */

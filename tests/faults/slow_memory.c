@@ -1,5 +1,5 @@
 /* Memory that takes its time, for whoever preloads this: POPULATE_MS milliseconds for each range whose pages are asked for, which are
- * then left to be allocated when they are touched, and COPY_MS for each copy of 65,536 numbers, as weights are drawn. */
+ * then left to be allocated when they are touched, and COPY_MS for each copy of 65,536 numbers, as weights are drawn and read. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdlib.h>
