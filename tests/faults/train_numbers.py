@@ -56,8 +56,8 @@ def steps_that_are_skipped_rotate_no_checkpoint_away():
         all_finite(place)
         skipped = [line["step"] for line in place.metrics() if line["skipped"]]
         last = max((line["step"] for line in place.metrics() if not line["skipped"]), default=0)
-        expect(all(int(name[5:13]) <= last for name in checkpoints(place)),
-               f"{checkpoints(place)} with {skipped} skipped")
+        expect(all(int(name[5:13]) <= last for name in checkpoints(place)) and f"step_{last:08d}.safetensors" in checkpoints(place),
+               f"{checkpoints(place)} with {skipped} skipped, the last good step is {last}")
 
 
 @case
