@@ -15,6 +15,7 @@
 #include "train/init.h"
 #include "train/stored_run.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -99,6 +100,15 @@ static dn_status check_islands(const dn_plan *plan, const dn_topo *topo)
     return dn_strategy_place_islands(plan->strategy, &config, plan->mesh, domains, nodes);
 }
 
+/* Of as many workers once: a comparison makes many runs. */
+static void warn_once(const dn_topo *topo)
+{
+    static atomic_int told;
+    const int n = dn_topo_n_workers(topo);
+    if (atomic_exchange(&told, n) != n)
+        dn_topo_warn(topo);
+}
+
 dn_status dn_train_observed(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
                             const dn_train_observer *observer, int *signal_out)
 {
@@ -119,7 +129,7 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
     if (status == DN_OK)
         status = dn_train_prepare(&plan, &lock);
     if (status == DN_OK) {
-        dn_topo_warn(topo);
+        warn_once(topo);
         dn_launch_spec spec = {.topo = topo,
                                .argv = argv,
                                .arena_bytes = plan.arena_bytes,
