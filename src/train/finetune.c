@@ -14,6 +14,7 @@
 #include "train/init.h"
 #include "train/prompt_layers.h"
 #include "train/prompt_share.h"
+#include "train/train.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -439,7 +440,7 @@ dn_status dn_finetune_launch(const dn_finetuning *what, int n_workers, char *con
         dn_device_place(plan->config.device, topo);
         const dn_launch_spec spec = {
             .topo = topo, .argv = argv, .arena_bytes = plan->arena_bytes, .deadline_s = plan->config.timeout_s};
-        dn_topo_warn(topo);
+        dn_train_warn(topo);
         status = dn_launch(&spec, signal_out);
     }
     dn_topo_destroy(&topo);

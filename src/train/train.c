@@ -100,8 +100,7 @@ static dn_status check_islands(const dn_plan *plan, const dn_topo *topo)
     return dn_strategy_place_islands(plan->strategy, &config, plan->mesh, domains, nodes);
 }
 
-/* Of as many workers once: a comparison makes many runs. */
-static void warn_once(const dn_topo *topo)
+void dn_train_warn(const dn_topo *topo)
 {
     static atomic_int told;
     const int n = dn_topo_n_workers(topo);
@@ -129,7 +128,7 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
     if (status == DN_OK)
         status = dn_train_prepare(&plan, &lock);
     if (status == DN_OK) {
-        warn_once(topo);
+        dn_train_warn(topo);
         dn_launch_spec spec = {.topo = topo,
                                .argv = argv,
                                .arena_bytes = plan.arena_bytes,

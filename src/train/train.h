@@ -3,6 +3,7 @@
 #define TRAIN_TRAIN_H
 
 #include "base/lock.h"
+#include "dionode/topo.h"
 #include "dionode/train.h"
 #include "train/plan.h"
 
@@ -20,5 +21,8 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
  * the first weights know, is reported before it begins. Then makes its folder ready and locks it: *lock is to be released,
  * also on failure. For one process of a run: the launcher, or rank 0 under another. */
 dn_status dn_train_prepare(const dn_plan *plan, dn_lock *lock) DN_MUST_USE;
+
+/** dn_topo_warn, but once of as many workers: a comparison, and fine-tuning in several ways, start them again and again. */
+void dn_train_warn(const dn_topo *topo);
 
 #endif

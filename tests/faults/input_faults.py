@@ -99,6 +99,9 @@ def more_workers_than_processors_are_told_of_once():
         told(place.command(4, num_iterations=1), 4)
         told([PROGRAM, "generate", place.file("run"), "a", "--np", "2", "--tokens", "2"], 2)
         told([PROGRAM, "launch", "-n", "3", "true"], 3)
+        with open(place.file("labels.tsv"), "w") as file:
+            file.writelines(f"{i % 2}\t{i}\n" for i in range(20))
+        told([PROGRAM, "finetune", place.file("run"), "--labels", place.file("labels.tsv"), "--how", "head,full", "--np", "2", "num_iterations=1"], 2)
         runs = ["--optimizers", "adamw", "--lr", "0.001,0.002", "-o", place.file("compared")]
         told([PROGRAM, "compare", place.config(num_iterations=1, val_tokens=256), "-n", "4", *runs], 4)
 
