@@ -145,7 +145,8 @@ def all_attached(victim, calls, **env):
 
 @case
 def the_first_rank_of_a_world_without_a_launcher():
-    all_attached(0, {"malloc": {MEMORY}, "mmap64": {0, MEMORY}, "shm_open": {SYSTEM}, "flock": {SYSTEM}, "ftruncate64": {MEMORY},
+    """The first locks that it tries may be of names that runs beside it have, which it would remove were they dead."""
+    all_attached(0, {"malloc": {MEMORY}, "mmap64": {0, MEMORY}, "shm_open": {SYSTEM}, "flock": {0, SYSTEM}, "ftruncate64": {MEMORY},
                      "pidfd_open": {SYSTEM}, "calloc": {MEMORY}})
     all_attached(0, {"memfd_create": {SYSTEM}}, FAIL_SHM="1")
 
