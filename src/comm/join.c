@@ -47,6 +47,7 @@ typedef struct launch_info {
     int rank, size; /* rank -1: not launched */
     int local_rank; /* 0 creates the world unless Dionode's launcher did */
     int local_size;
+    int machine_size; /* ranks that share this machine's processors */
     dn_wire *wire; /* NULL: all ranks are on this node */
 } launch_info;
 
@@ -63,6 +64,7 @@ static dn_status open_wire(const char *name, double deadline_s, launch_info *inf
                           .size = dn_wire_size(opened),
                           .local_rank = dn_wire_local_rank(opened, dn_wire_rank(opened)),
                           .local_size = dn_wire_local_size(opened),
+                          .machine_size = dn_wire_machine_size(opened),
                           .wire = opened};
     return DN_OK;
 }
@@ -82,6 +84,7 @@ static dn_status read_launch_info(double deadline_s, launch_info *info)
     DN_TRY(read_number(size_names, -1, &info->size));
     DN_TRY(read_number(local_rank_names, info->rank, &info->local_rank));
     DN_TRY(read_number(local_size_names, info->size, &info->local_size));
+    info->machine_size = info->local_size;
     if (info->rank < 0 && info->size < 0)
         return DN_OK;
     if (info->rank < 0 || info->rank >= info->size)
@@ -144,7 +147,7 @@ static dn_status join_by_rendezvous(const launch_info *info, size_t heap_bytes, 
         dn_topo_bind(topo, info->local_rank);
     int numa = dn_topo_numa_here(topo);
     rendezvous.domain = numa < 0 ? 0 : numa;
-    rendezvous.n_usable_pus = machine->n_allowed;
+    rendezvous.n_usable_pus = machine->n_allowed * info->local_size / info->machine_size; /* this node's share */
     dn_topo_destroy(&topo);
     malloc_trim(0); /* the topology of a large machine takes up to 1 MiB in every rank */
     return dn_world_rendezvous(&rendezvous, world);

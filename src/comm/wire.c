@@ -69,6 +69,7 @@ struct dn_wire {
     dn_world *world; /* borrowed; NULL before dn_wire_attach */
     double deadline_s;
     int rank, n_ranks, n_nodes;
+    int n_on_machine; /* ranks of this node, and of those that are pretended beside it */
     int node[DN_MAX_RANKS];
     int twins[DN_MAX_RANKS]; /* a rank of each node that gets this rank's state; -1 for the own */
     pthread_mutex_t lock;    /* of all below, and of the transport */
@@ -115,6 +116,7 @@ static dn_status number_nodes(dn_wire *w)
     DN_TRY(dn_wire_gather(w, found, real));
     for (int rank = 0; rank < w->n_ranks; rank++) {
         int first = 0; /* rank of the same node */
+        w->n_on_machine += real[rank] == real[w->rank];
         while (keys[first] != keys[rank] || real[first] != real[rank])
             first++;
         w->node[rank] = first == rank ? w->n_nodes++ : w->node[first];
@@ -182,6 +184,11 @@ int dn_wire_local_rank(const dn_wire *wire, int rank)
     for (int r = 0; r < rank; r++)
         n += wire->node[r] == wire->node[rank];
     return n;
+}
+
+int dn_wire_machine_size(const dn_wire *w)
+{
+    return w->n_on_machine;
 }
 
 int dn_wire_local_size(const dn_wire *wire)
