@@ -16,8 +16,8 @@
 #define LEAST_SPIN_S   0.00002 /* where that was in vain, wait after wait */
 #define N_PAUSES       100    /* between two looks at the clock: some microseconds */
 #define N_YIELDS       16     /* measured */
-#define LONG_YIELD_S   0.001  /* whoever had the core all that time has no part in these waits, */
-#define N_RESTS        1000   /* of which so many then sleep at once */
+#define LONG_YIELD_S   0.001  /* whoever had the core all that time may have no part in these waits, */
+#define N_RESTS        1000   /* of which so many then sleep at once, if it was so again and again */
 #define SLEEP_NS       50000000 /* a lost wake-up costs this much, no more */
 #define BRIEF_NS       50000    /* where other nodes are to be answered, */
 #define N_POLLS        4        /* before it sleeps */
@@ -54,10 +54,11 @@ static outcome spin(const dn_world *world, const _Atomic uint64_t *word, uint64_
 }
 
 /* Where ranks share cores: the awaited one may need this core. So may a program that has nothing to do with them, which keeps it
- * for a time slice: seen by how long that took. */
+ * for a time slice: seen by how long that took. Another rank that computes takes as long at times, so the first long yield costs one
+ * wait its yields, the next two, and so on; each wait with short ones alone halves that. */
 static outcome yield(const dn_world *world, const _Atomic uint64_t *word, uint64_t want)
 {
-    static _Thread_local int n_rests;
+    static _Thread_local int n_rests, next_rests = 1;
     if (n_rests > 0) {
         n_rests--;
         return NOT_YET;
@@ -69,9 +70,10 @@ static outcome yield(const dn_world *world, const _Atomic uint64_t *word, uint64
         dn_control_poll(world);
         seen = poll_word(world, word, want);
         double now_s = dn_clock_s();
-        n_rests = now_s - before_s > LONG_YIELD_S ? N_RESTS : 0;
+        n_rests = now_s - before_s > LONG_YIELD_S ? next_rests : 0;
         before_s = now_s;
     }
+    next_rests = n_rests == 0 ? next_rests / 2 + 1 : next_rests < N_RESTS / 2 ? 2 * next_rests : N_RESTS;
     return seen;
 }
 
