@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import PROGRAM, Place, case, expect, run, tap, tensors  # noqa: E402
+from runs import PROGRAM, Place, case, expect, expect_stop_while_initializing, run, tap, tensors  # noqa: E402
 
 # 0.3 s a MiB: a deadline of two seconds is long for one, and the whole checkpoint takes several.
 SLOW = dict(os.environ, LD_PRELOAD=os.environ["SLOW_DISK"], SLOW_NS="286",
@@ -40,13 +40,7 @@ def a_stop_while_a_checkpoint_is_read_is_heard_within_a_chunk():
         while "reading check" not in run([PROGRAM, "stat", str(process.pid)]).stdout:
             expect(process.poll() is None, "the run has ended")
             time.sleep(0.01)
-        began = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=120)
-        took = time.monotonic() - began
-        expect(process.returncode == 128 + signal.SIGTERM, f"{process.returncode}: {errors}")
-        expect("stopped while initializing" in errors, errors)
-        expect(took < 8, f"heard after {took:.1f} s")
+        expect_stop_while_initializing(process, 8)
         expect(place.checkpoint(1) == before, "the checkpoint changed")
 
 

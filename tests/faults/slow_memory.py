@@ -1,13 +1,12 @@
 """Memory that takes longer than timeout_s to be had is no hang, nor are first weights that take longer to be drawn or read: there
 are signs of life from the loop that does it, and a stop is heard there."""
 import os
-import signal
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import PROGRAM, Place, case, expect, run, tap, wait_until  # noqa: E402
+from runs import PROGRAM, Place, case, expect, expect_stop_while_initializing, run, tap, wait_until  # noqa: E402
 
 JOINER = os.environ["JOINER"]
 PRELOADED = dict(os.environ, LD_PRELOAD=os.environ["SLOW_MEMORY"],
@@ -52,23 +51,13 @@ def weights_that_take_several_deadlines_to_draw_and_as_many_to_read_are_no_hang(
         expect(took > 11, f"done after {took:.1f} s: this test slows nothing down")
 
 
-def expect_stop(process, within_s):
-    began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=120)
-    took = time.monotonic() - began
-    expect(process.returncode == 128 + signal.SIGTERM, f"{process.returncode}: {errors}")
-    expect("stopped while initializing" in errors, errors)
-    expect(took < within_s, f"heard after {took:.1f} s")
-
-
 @case
 def a_stop_while_weights_are_drawn_is_heard_before_they_are():
     """They take 16 s."""
     with Place() as place:
         process = train_slowly(place, "1000", timeout_s=60)
         wait_until(lambda: "initializing" in run([PROGRAM, "stat", str(process.pid)]).stdout, "phase 'initializing'")
-        expect_stop(process, 8)
+        expect_stop_while_initializing(process, 8)
         left = os.listdir(place.file("run")) if os.path.exists(place.file("run")) else []
         expect(not any(name.endswith(".safetensors") for name in left), f"{left}")
 
@@ -79,7 +68,7 @@ def a_stop_while_weights_of_another_run_are_read_is_heard_before_they_are():
     with Place() as place:
         process = train_slowly(place, "500", timeout_s=60, **other_run(place))
         expect(any("weights of" in line for line in process.stderr), "no weights are read")  # said when the first of them is
-        expect_stop(process, 5)
+        expect_stop_while_initializing(process, 5)
 
 
 tap()

@@ -110,6 +110,17 @@ def wait_until(condition, what, limit_s=LIMIT_S):
     raise AssertionError(f"no {what} within {limit_s} s")
 
 
+def expect_stop_while_initializing(process, within_s):
+    """That a run which has not begun its first step hears SIGTERM within that time and says so."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    took = time.monotonic() - began
+    expect(process.returncode == 128 + signal.SIGTERM, f"{process.returncode}: {errors}")
+    expect("stopped while initializing" in errors, errors)
+    expect(took < within_s, f"heard after {took:.1f} s")
+
+
 def run(command, limit_s=LIMIT_S, **options):
     return subprocess.run(command, text=True, timeout=limit_s, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
