@@ -186,9 +186,9 @@ int dn_wire_local_rank(const dn_wire *wire, int rank)
     return n;
 }
 
-int dn_wire_machine_size(const dn_wire *w)
+int dn_wire_machine_size(const dn_wire *wire)
 {
-    return w->n_on_machine;
+    return wire->n_on_machine;
 }
 
 int dn_wire_local_size(const dn_wire *wire)

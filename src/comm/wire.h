@@ -35,7 +35,7 @@ int dn_wire_node(const dn_wire *wire, int rank);
 int dn_wire_local_rank(const dn_wire *wire, int rank);
 int dn_wire_local_size(const dn_wire *wire);
 /** Ranks on this machine: more than on the node where nodes are pretended. */
-int dn_wire_machine_size(const dn_wire *w);
+int dn_wire_machine_size(const dn_wire *wire);
 
 /** Collective, before there is a world: a number of every rank, numbers [dn_wire_size]. */
 dn_status dn_wire_gather(dn_wire *wire, int64_t number, int64_t *numbers) DN_MUST_USE;

@@ -155,16 +155,28 @@ static dn_status await_all(const rendezvous *m, const dn_world *world)
 
 /* ---- the host ---- */
 
+/* Whether no process held the name. */
+static bool remove_if_dead(const char *name, int descriptor)
+{
+    bool dead = flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+    if (dead)
+        shm_unlink(name);
+    return dead;
+}
+
+static bool remove_dead(rendezvous *m, const char *name, int descriptor, void *context)
+{
+    (void)m, (void)context;
+    (void)remove_if_dead(name, descriptor);
+    return false;
+}
+
 /* Whether another run of this user holds a name of this rendezvous (context: char [DN_SHM_NAME_MAX]). Removes
  * names that no process holds. */
 static bool find_other(rendezvous *m, const char *name, int descriptor, void *context)
 {
-    if (strcmp(name, m->name) == 0)
+    if (strcmp(name, m->name) == 0 || remove_if_dead(name, descriptor))
         return false;
-    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) {
-        shm_unlink(name);
-        return false;
-    }
     strcpy(context, name);
     return true;
 }
@@ -175,15 +187,6 @@ static dn_status fail_name(const rendezvous *m, const char *what)
     shm_unlink(m->name);
     return dn_fail_errno(error == ENOSPC ? DN_ERR_MEMORY : DN_ERR_SYSTEM, error, "%s '/dev/shm%s'", what,
                          m->name);
-}
-
-/* Removes it if no process holds it. */
-static bool remove_dead(rendezvous *m, const char *name, int descriptor, void *context)
-{
-    (void)m, (void)context;
-    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0)
-        shm_unlink(name);
-    return false;
 }
 
 /* Creates and locks a name. A host looks for others after it has created its name, so of two hosts at least
